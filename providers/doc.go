@@ -1,0 +1,4 @@
+// Package providers says what an upstream identity provider can do, and holds one file per upstream. It knows HTTP
+// clients and knows no HTTP server: a provider reads values and returns values. Its law: whatever an upstream sends is
+// checked here or refused here; a Result holds only what was verified.
+package providers

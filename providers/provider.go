@@ -1,0 +1,175 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Provider is one configured upstream: one entry auth.providers.<id>.<env>.
+type Provider interface {
+	// Handle authenticates: from what the browser brought back, or from a trusted proxy's headers.
+	Handle(ctx context.Context, r Request) (Result, error)
+}
+
+// Starter is a provider that a browser can be sent to. One without it is a proxy provider: its refresh calls Handle, and
+// start and callback answer 501 as Backstage does.
+type Starter interface {
+	// Start returns where to send the browser.
+	Start(ctx context.Context, in StartInput) (Redirect, error)
+}
+
+// Refresher is a provider that can renew a session.
+type Refresher interface {
+	// Refresh trades in.RefreshToken for a fresh Session (RFC 6749 section 6).
+	//
+	// Session.ExpiresIn is zero if the upstream gives no lifetime; Session.RefreshToken is empty if the old one stays
+	// valid. The error is ErrExpired if the upstream no longer accepts the token, ErrUnavailable if asking again later
+	// may succeed.
+	Refresh(ctx context.Context, in RefreshInput) (Result, error)
+}
+
+// Logouter is a provider that can be told that the user leaves.
+type Logouter interface {
+	// Logout revokes what can be revoked, and returns the page of the upstream that the browser should visit next, if
+	// there is one. The address may be returned together with an error of the revocation.
+	Logout(ctx context.Context, in LogoutInput) (afterURL string, err error)
+}
+
+// StartInput is what one sign-in asks of the upstream.
+type StartInput struct {
+	// State returns unchanged in Request.Query["state"]. It is opaque.
+	State string
+	// Scope is the final scope string, separated by single spaces.
+	Scope string
+	// Query is what the front end sent to our start route. A provider reads only the keys it documents.
+	Query url.Values
+}
+
+// Redirect is where a sign-in continues.
+type Redirect struct {
+	// URL is absolute.
+	URL string
+	// Memo returns in Request.Memo: PKCE verifier, OIDC nonce. It travels sealed.
+	Memo []byte
+}
+
+// Request is what the browser brought back, or what a proxy in front of us sent.
+type Request struct {
+	Query, Form url.Values
+	Header      http.Header
+	Memo        []byte
+}
+
+// RefreshInput is what is known of the session to renew.
+type RefreshInput struct {
+	// RefreshToken is the last one the upstream gave.
+	RefreshToken string
+	// Scope is the final scope string that the renewed session should have.
+	Scope string
+	// ScopeGranted is true if every scope in Scope was granted before.
+	ScopeGranted bool
+	// Subject is the upstream's user id at sign-in, empty if unknown. An answer about somebody else is refused.
+	Subject string
+}
+
+// LogoutInput is what is known of the session that ends.
+type LogoutInput struct {
+	RefreshToken, IDToken string
+	// ReturnTo is the app's origin, where the upstream's logout page may lead back to.
+	ReturnTo string
+}
+
+// Result is an authenticated user, as the upstream describes them.
+type Result struct {
+	Session Session
+	Profile Profile
+	// Claims are those of the verified id_token, UserInfo those of the userinfo answer. Both may be nil.
+	Claims, UserInfo map[string]any
+	// Info is a proxy provider's free-form providerInfo; nil for OAuth providers, whose Session is shown instead.
+	Info map[string]any
+	// Identity is set by a provider that decides itself who the user is (guest); no resolver is asked then.
+	Identity *Lookup
+}
+
+// Session holds the upstream's tokens.
+type Session struct {
+	AccessToken, IDToken, RefreshToken string
+	// Scope is what the upstream says it granted, separated by single spaces; empty if it does not say.
+	Scope string
+	// ExpiresIn is the lifetime of the access token, zero if unknown.
+	ExpiresIn time.Duration
+	// Subject is the upstream's user id (OIDC sub), empty if it has none.
+	Subject string
+}
+
+// Profile is what the upstream tells about the person. Email is set only if the upstream vouches for it.
+type Profile struct {
+	Email, DisplayName, Picture string
+	// Username is the upstream's login name. It is for resolvers and never leaves the server.
+	Username string
+}
+
+// Setup is all that a provider gets from outside.
+type Setup struct {
+	// ID is the route segment and config key, Env the environment ("" for a flat entry).
+	ID, Env string
+	// CallbackURL is the redirect_uri.
+	CallbackURL string
+	// Decode reads this entry's config. Unknown keys, wrong types and missing keys are errors that name the dotted key
+	// and its position.
+	Decode func(into any) error
+	// HTTP is the only way to the network.
+	HTTP *http.Client
+	Now  func() time.Time
+	Log  *slog.Logger
+	// Development is true where a provider may relax what protects production.
+	Development bool
+}
+
+// What went wrong, where the caller branches on it.
+var (
+	// ErrDenied says that the user or the upstream's policy said no.
+	ErrDenied = errors.New("denied by the provider")
+	// ErrExpired says that the upstream will never accept this token again.
+	ErrExpired = errors.New("no longer accepted by the provider")
+	// ErrNoMatch says that a resolver has nothing to say about this user, and the next one should be asked.
+	ErrNoMatch = errors.New("resolver does not match")
+	// ErrUnavailable says that the upstream could not answer; later it may.
+	ErrUnavailable = errors.New("provider unavailable")
+)
+
+// Error is a failure with a stable code. Errors of a Provider that are not an *Error are internal.
+type Error struct {
+	// Kind is ErrDenied, ErrExpired, ErrUnavailable, or nil for an answer that was refused.
+	Kind error
+	// Code is stable snake_case, e.g. "id_token_nonce".
+	Code string
+	// Message is for the user, as Backstage words it where it has words. It holds no token and no claim value.
+	Message string
+	// Err is for the log. It must not hold a token, a code or a claim value either.
+	Err error
+}
+
+// Error is the line for the log.
+func (e *Error) Error() string {
+	s := e.Message + " [" + e.Code + "]"
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the kind and the cause.
+func (e *Error) Unwrap() []error {
+	var errs []error
+	for _, err := range []error{e.Kind, e.Err} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
