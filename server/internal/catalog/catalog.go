@@ -1,0 +1,23 @@
+package catalog
+
+import "errors"
+
+// User is one user entity, as far as a sign-in needs it.
+type User struct {
+	// Ref is the entity reference, lower case: "user:default/jane".
+	Ref string
+	// Ownership is Ref, then every group that the user is a direct member of, without duplicates (contract/core.md S12).
+	Ownership []string
+}
+
+// What a look-up can end in, beside a User.
+var (
+	// ErrNotFound says that there is no such user.
+	ErrNotFound = errors.New("user not found")
+	// ErrAmbiguous says that the look-up fits more than one user (contract/core.md S11).
+	ErrAmbiguous = errors.New("user lookup resulted in multiple matches")
+	// ErrUnavailable says that the catalog could not answer; later it may.
+	ErrUnavailable = errors.New("catalog unavailable")
+	// ErrLookup says that a look-up names nothing to look for.
+	ErrLookup = errors.New("invalid user lookup")
+)

@@ -1,0 +1,87 @@
+package signin
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"stagedoor/providers"
+)
+
+// material is what a session holds of the provider's last answer. It is stored sealed.
+type material struct {
+	AccessToken  string `json:"at,omitempty"`
+	IDToken      string `json:"it,omitempty"`
+	RefreshToken string `json:"rt,omitempty"`
+	// Scope is what the session may claim to have, Asked what the answer was asked for.
+	Scope string `json:"sc,omitempty"`
+	Asked string `json:"as,omitempty"`
+	// Expires is the end of the access token, zero if unknown.
+	Expires  time.Time         `json:"ex,omitzero"`
+	Subject  string            `json:"su,omitempty"`
+	Profile  providers.Profile `json:"pr"`
+	Claims   map[string]any    `json:"cl,omitempty"`
+	UserInfo map[string]any    `json:"ui,omitempty"`
+}
+
+// newMaterial is what to keep of r, which was asked for scope. A provider that persists scopes is believed to have granted what
+// was asked; of any other only its own word counts (contract/core.md F16 to F18).
+func newMaterial(e *Entry, r providers.Result, asked string, now time.Time) material {
+	m := material{
+		AccessToken: r.Session.AccessToken, IDToken: r.Session.IDToken, RefreshToken: r.Session.RefreshToken,
+		Scope: r.Session.Scope, Asked: asked, Subject: r.Session.Subject,
+		Profile: r.Profile, Claims: r.Claims, UserInfo: r.UserInfo,
+	}
+	if e.Kind.Scopes.Persist {
+		m.Scope = asked
+	}
+	if r.Session.ExpiresIn > 0 {
+		m.Expires = now.Add(r.Session.ExpiresIn)
+	}
+	return m
+}
+
+// result is the stored answer as a resolver sees it.
+func (m material) result() providers.Result {
+	return providers.Result{Profile: m.Profile, Claims: m.Claims, UserInfo: m.UserInfo}
+}
+
+// covers reports whether asking again could bring no more of the requested scopes than this answer has: each was granted, or was
+// asked for when this answer was given.
+func (m material) covers(requested string) bool {
+	return providers.Scopes{}.Covers(m.Scope+" "+m.Asked, requested)
+}
+
+// info is the part of the answer that shows the provider's tokens.
+func (m material) info(now time.Time) *ProviderInfo {
+	p := &ProviderInfo{AccessToken: m.AccessToken, IDToken: m.IDToken, Scope: m.Scope}
+	if !m.Expires.IsZero() {
+		p.ExpiresIn = max(m.Expires.Sub(now), time.Second)
+	}
+	return p
+}
+
+func (m material) profile() ProfileInfo {
+	return ProfileInfo{Email: m.Profile.Email, DisplayName: m.Profile.DisplayName, Picture: m.Profile.Picture}
+}
+
+// sealMaterial encrypts m for the row id; in another row it does not open.
+func (f *Flow) sealMaterial(id string, m material) ([]byte, error) {
+	plain, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode session tokens: %w", err)
+	}
+	return f.sealRow.Seal(plain, []byte(id)), nil
+}
+
+func (f *Flow) openMaterial(s Session) (material, error) {
+	plain, err := f.sealRow.Open(s.Tokens, []byte(s.ID))
+	if err != nil {
+		return material{}, err
+	}
+	var m material
+	if err := json.Unmarshal(plain, &m); err != nil {
+		return material{}, fmt.Errorf("decode session tokens: %w", err)
+	}
+	return m, nil
+}
