@@ -29,6 +29,9 @@ type Refresher interface {
 	// Session.ExpiresIn is zero if the upstream gives no lifetime; Session.RefreshToken is empty if the old one stays
 	// valid. The error is ErrExpired if the upstream no longer accepts the token, ErrUnavailable if asking again later
 	// may succeed.
+	//
+	// The upstream may have replaced the refresh token before a later step failed. Then the Result beside the error has
+	// a Session with the new token, which the caller must keep or the session is lost; any other Result is empty.
 	Refresh(ctx context.Context, in RefreshInput) (Result, error)
 }
 
@@ -79,7 +82,7 @@ type RefreshInput struct {
 // LogoutInput is what is known of the session that ends.
 type LogoutInput struct {
 	RefreshToken, IDToken string
-	// ReturnTo is the app's origin, where the upstream's logout page may lead back to.
+	// ReturnTo is the app's address, where the upstream's logout page may lead back to.
 	ReturnTo string
 }
 
@@ -140,13 +143,19 @@ var (
 	ErrNoMatch = errors.New("resolver does not match")
 	// ErrUnavailable says that the upstream could not answer; later it may.
 	ErrUnavailable = errors.New("provider unavailable")
+	// ErrForbidden says that our own configuration or policy does not let this user, or anybody, in (403).
+	ErrForbidden = errors.New("not allowed by the configuration")
+	// ErrUnauthenticated says that the request lacks the proof of who is asking, or brings a wrong one (401).
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrInput says that the request itself is malformed (400).
+	ErrInput = errors.New("malformed request")
 )
 
 // Error is a failure with a stable code. Errors of a Provider that are not an *Error are internal.
 type Error struct {
-	// Kind is ErrDenied, ErrExpired, ErrUnavailable, or nil for an answer that was refused.
+	// Kind is one of the sentinels above, or nil for an answer that was refused.
 	Kind error
-	// Code is stable snake_case, e.g. "id_token_nonce".
+	// Code is one of the Code constants: stable snake_case, listed by Codes.
 	Code string
 	// Message is for the user, as Backstage words it where it has words. It holds no token and no claim value.
 	Message string

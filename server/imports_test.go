@@ -40,7 +40,7 @@ var rooms = map[string]struct {
 	"providers/providertest":                 {[]string{"providers"}, "the suite of providers"},
 	"tokens/tokenstest":                      {[]string{"tokens"}, "the suite of key stores"},
 	"server/internal/store/storetest":        {[]string{"tokens", "server/internal/signin", "server/internal/op"}, "the suite of stores"},
-	"server/internal/api/apitest":            {nil, "a client that reads the document"},
+	"server/internal/api/apitest":            {[]string{"gen"}, "a client that reads the document, which gen embeds"},
 	"server/internal/playground/browsertest": {nil, "a browser"},
 }
 

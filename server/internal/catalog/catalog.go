@@ -1,6 +1,12 @@
 package catalog
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"stagedoor/providers"
+)
 
 // User is one user entity, as far as a sign-in needs it.
 type User struct {
@@ -21,3 +27,11 @@ var (
 	// ErrLookup says that a look-up names nothing to look for.
 	ErrLookup = errors.New("invalid user lookup")
 )
+
+// None is the catalog of a deployment that has none: every look-up is ErrUnavailable.
+type None struct{}
+
+// FindUser returns ErrUnavailable.
+func (None) FindUser(context.Context, providers.Lookup) (User, error) {
+	return User{}, fmt.Errorf("%w: none is configured", ErrUnavailable)
+}

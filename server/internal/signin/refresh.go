@@ -73,14 +73,14 @@ func (f *Flow) checkCaller(h http.Header) error {
 	return nil
 }
 
-// refreshFault wraps the reason as Backstage does (F44). The store being gone says nothing about the session: that stays a 503.
+// refreshFault makes the reason the cause of an AuthenticationError, as Backstage does (F44); rendered, the message goes on with
+// "; caused by …". The store being gone says nothing about the session: that stays a 503.
 func refreshFault(err error) error {
 	reason := classify(err)
 	if reason.Code == "store_unavailable" || reason.Code == "request_cancelled" {
 		return reason
 	}
-	return fault.New(fault.Authentication, reason.Code,
-		"Refresh failed; caused by "+reason.Kind.Name+": "+reason.Message, reason)
+	return fault.New(fault.Authentication, reason.Code, "Refresh failed", reason)
 }
 
 // refresh is one call under way. cookies holds what the answer sets, with an error as well.

@@ -117,7 +117,7 @@ func TestRefreshWithoutSession(t *testing.T) {
 			wantCode(t, err, tt.code)
 			f, _ := errors.AsType[*fault.Error](err)
 			cause, ok := errors.AsType[*fault.Error](f.Cause)
-			if f.Kind != fault.Authentication || !ok || f.Message != "Refresh failed; caused by InputError: "+cause.Message {
+			if f.Kind != fault.Authentication || !ok || f.Message != "Refresh failed" || cause.Kind != fault.Input {
 				t.Errorf("got %v", err)
 			}
 			if tt.cleared != (tt.cookie != "" && j[signin.SessionCookie] == nil) {

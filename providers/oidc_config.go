@@ -1,0 +1,73 @@
+package providers
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+)
+
+const (
+	// promptAuto leaves the prompt to the provider; any other value is sent (contract/core.md F60).
+	promptAuto  = "auto"
+	promptNone  = "none"
+	defaultAlg  = "RS256"
+	oidcTimeout = 10 * time.Second
+)
+
+// fixedParams of the authorization request cannot be configured: a sign-in would break, or lose what protects it.
+var fixedParams = []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
+
+// oidcConfig are the keys of auth.providers.<id>.<env> (contract/providers.md 2.1). Issuer, EndSession,
+// TrustUnverifiedEmail, PrivateKey and KeyID are ours.
+type oidcConfig struct {
+	Common
+	clientCredentials
+	MetadataURL string `config:"metadataUrl,required"`
+	// Issuer is the issuer that the metadata must name, where metadataUrl does not tell (Entra v1, Azure AD B2C).
+	Issuer string `config:"issuer"`
+	// Alg is the one algorithm that id_tokens may be signed with. HS* uses the client's secret.
+	Alg string `config:"tokenSignedResponseAlg,oneof=RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA|HS256|HS384|HS512"`
+	// Prompt is sent as it is; empty means "none".
+	Prompt string `config:"prompt"`
+	// Timeout bounds each call.
+	Timeout     time.Duration     `config:"timeout"`
+	StartParams map[string]string `config:"startUrlSearchParams"`
+	// EndSession makes the logout visit the provider's end_session_endpoint.
+	EndSession bool `config:"endSession"`
+	// TrustUnverifiedEmail takes the email whether or not the provider vouches for it.
+	TrustUnverifiedEmail bool `config:"trustUnverifiedEmail"`
+}
+
+func readOIDCConfig(s Setup) (oidcConfig, error) {
+	var c oidcConfig
+	if err := s.Decode(&c); err != nil {
+		return c, err
+	}
+	c.Alg, c.Prompt = cmp.Or(c.Alg, defaultAlg), cmp.Or(c.Prompt, promptNone)
+	c.Timeout = cmp.Or(c.Timeout, oidcTimeout)
+	return c, c.check(s)
+}
+
+func (c oidcConfig) check(s Setup) error {
+	switch u, err := url.Parse(c.MetadataURL); {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("metadataUrl is not an http or https address")
+	case c.Timeout < 0:
+		return errors.New("timeout is negative")
+	case len(c.Scope) > 0 && s.ID == "oidc":
+		return errors.New("scope is not a key of oidc: use additionalScopes")
+	}
+	if least := map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[c.Alg]; len(c.Secret) < least {
+		// RFC 7518 section 3.2: a shorter secret can be guessed from one token.
+		return fmt.Errorf("tokenSignedResponseAlg %s needs a clientSecret of at least %d bytes", c.Alg, least)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

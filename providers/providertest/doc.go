@@ -1,0 +1,21 @@
+// Package providertest is the suite that every Kind must pass. It owns the fixtures' form, a programmable upstream, and a
+// strict decoder of config entries; what a provider does it leaves to the fixture, one testdata/<kind>.txtar per Kind.
+// Its law: an upstream call that the fixture does not list fails the test, and so does a listed one that nobody makes.
+//
+// # Fixture
+//
+//	entry        YAML: id, callback, development, and config, the entry as it stands in app-config.yaml
+//	start        the scope asked for, then the address and every query key of the redirect
+//	callback     the query that the browser brings back
+//	result       JSON of what Handle returns
+//	refresh      refresh_token, scope and subject of the session to renew
+//	refreshed    JSON of what Refresh returns
+//	logout       refresh_token, id_token and return_to of the session that ends
+//	logged_out   the address to visit, its query key for key; nothing if there is none
+//	failures     lines "callback query => code"
+//	upstream/…   one call each, see below
+//
+// A key=value line whose value is * accepts anything but nothing. An upstream file is a request line (method and address),
+// then "> " lines with the headers that must be there and every form field, then an empty line, the status and content
+// type, and the body, which is a text/template with .Nonce, {{jwks}} and {{idToken "claim" "value" …}}.
+package providertest

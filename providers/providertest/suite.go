@@ -1,0 +1,248 @@
+package providertest
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"stagedoor/providers"
+)
+
+// Run holds every registered Kind to its fixture in dir.
+func Run(t *testing.T, dir string) {
+	t.Helper()
+	for _, kind := range providers.Kinds() {
+		t.Run(kind.ID, func(t *testing.T) {
+			path := filepath.Join(dir, kind.ID+".txtar")
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatalf("every Kind needs a fixture: %v", err)
+			}
+			newSuite(t, kind, txtar.Parse(b)).run(t)
+		})
+	}
+}
+
+// suite is one Kind with its fixture.
+type suite struct {
+	kind     providers.Kind
+	files    map[string]string
+	provider providers.Provider
+	setup    providers.Setup
+	config   map[string]any
+	upstream *upstream
+	memo     []byte
+}
+
+// entry is the fixture's file of that name.
+type entry struct {
+	ID          string         `yaml:"id"`
+	Callback    string         `yaml:"callback"`
+	Development bool           `yaml:"development"`
+	Config      map[string]any `yaml:"config"`
+}
+
+func newSuite(t *testing.T, kind providers.Kind, a *txtar.Archive) *suite {
+	t.Helper()
+	key, err := RSAKey("fixture")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{kind: kind, files: map[string]string{}, upstream: &upstream{now: time.Unix(1_800_000_000, 0), key: key}}
+	for _, f := range a.Files {
+		s.files[f.Name] = strings.TrimSpace(string(f.Data))
+		if name, ok := strings.CutPrefix(f.Name, "upstream/"); ok {
+			c, err := s.upstream.parseCall(name, s.files[f.Name])
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.upstream.calls = append(s.upstream.calls, c)
+		}
+	}
+	var e entry
+	if err := yaml.Unmarshal([]byte(s.files["entry"]), &e); err != nil {
+		t.Fatal(err)
+	}
+	s.config = e.Config
+	s.setup = providers.Setup{
+		ID: e.ID, CallbackURL: e.Callback, Development: e.Development, Decode: decodeMap(e.Config),
+		HTTP: &http.Client{Transport: s.upstream}, Now: func() time.Time { return s.upstream.now }, Log: slog.New(slog.DiscardHandler),
+	}
+	if s.provider, err = kind.New(s.setup); err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	return s
+}
+
+func (s *suite) run(t *testing.T) {
+	t.Run("config", s.unknownKey)
+	if p, ok := s.provider.(providers.Starter); ok {
+		t.Run("start", func(t *testing.T) { s.start(t, p) })
+	}
+	t.Run("handle", s.handle)
+	if p, ok := s.provider.(providers.Refresher); ok {
+		t.Run("refresh", func(t *testing.T) { s.refresh(t, p) })
+	}
+	if p, ok := s.provider.(providers.Logouter); ok {
+		t.Run("logout", func(t *testing.T) { s.logout(t, p) })
+	}
+	t.Run("failures", s.failures)
+	for _, c := range s.upstream.calls {
+		if !c.made {
+			t.Errorf("listed call %s was never made", c.name)
+		}
+	}
+	if len(s.upstream.unlisted) > 0 {
+		t.Errorf("calls that are not listed: %v", s.upstream.unlisted)
+	}
+}
+
+// unknownKey holds every Kind to strict decoding: a typing error must not become a default.
+func (s *suite) unknownKey(t *testing.T) {
+	setup, config := s.setup, maps.Clone(s.config)
+	config["clientld"] = "x"
+	setup.Decode = decodeMap(config)
+	if _, err := s.kind.New(setup); err == nil {
+		t.Error("New accepts a key that it does not know")
+	}
+}
+
+func (s *suite) start(t *testing.T, p providers.Starter) {
+	want := s.pairs(t, "start")
+	redirect, err := p.Start(t.Context(), providers.StartInput{State: "opaque", Scope: want.Get("scope")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := compareAddress(t, redirect.URL, want)
+	s.upstream.nonce, s.memo = query.Get("nonce"), redirect.Memo
+	again, err := p.Start(t.Context(), providers.StartInput{State: "opaque", Scope: want.Get("scope")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(redirect.Memo) > 0 && string(again.Memo) == string(redirect.Memo) {
+		t.Error("two sign-ins share their secrets")
+	}
+}
+
+func (s *suite) handle(t *testing.T) {
+	got, err := s.provider.Handle(t.Context(), providers.Request{Query: s.query(t, s.files["callback"]), Memo: s.memo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.compare(t, "result", got)
+}
+
+func (s *suite) refresh(t *testing.T, p providers.Refresher) {
+	in := s.pairs(t, "refresh")
+	got, err := p.Refresh(t.Context(), providers.RefreshInput{
+		RefreshToken: in.Get("refresh_token"), Scope: in.Get("scope"), Subject: in.Get("subject"), ScopeGranted: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.compare(t, "refreshed", got)
+}
+
+func (s *suite) logout(t *testing.T, p providers.Logouter) {
+	in := s.pairs(t, "logout")
+	after, err := p.Logout(t.Context(), providers.LogoutInput{
+		RefreshToken: in.Get("refresh_token"), IDToken: in.Get("id_token"), ReturnTo: in.Get("return_to"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareAddress(t, after, s.pairs(t, "logged_out"))
+}
+
+// failures proves that each callback is refused with its code, and that the code is one that is documented.
+func (s *suite) failures(t *testing.T) {
+	for line := range strings.Lines(s.files["failures"]) {
+		query, want, _ := strings.Cut(strings.TrimSpace(line), " => ")
+		_, err := s.provider.Handle(t.Context(), providers.Request{Query: s.query(t, query), Memo: s.memo})
+		if got := Code(err); got != want {
+			t.Errorf("%s: code %q, want %q (%v)", query, got, want, err)
+		}
+		if providers.Codes()[want] == "" {
+			t.Errorf("code %q is not documented", want)
+		}
+	}
+}
+
+// compare holds the members of a Result that leave the package against JSON; "*" accepts anything but nothing.
+func (s *suite) compare(t *testing.T, file string, got providers.Result) {
+	t.Helper()
+	var want, have map[string]any
+	if err := json.Unmarshal([]byte(s.files[file]), &want); err != nil {
+		t.Fatalf("read %s: %v", file, err)
+	}
+	b, err := json.Marshal(viewOf(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &have); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range want {
+		if value == "*" && have[key] != nil {
+			have[key] = "*"
+		}
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+func (s *suite) query(t *testing.T, raw string) url.Values {
+	t.Helper()
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// pairs reads a file of key=value lines. A missing file is a missing part of the fixture.
+func (s *suite) pairs(t *testing.T, file string) url.Values {
+	t.Helper()
+	text, ok := s.files[file]
+	if !ok {
+		t.Fatalf("fixture has no %s", file)
+	}
+	values := url.Values{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values.Add(key, value)
+	}
+	return values
+}
+
+// compareAddress compares address with want: its "url" and all its query, key for key.
+func compareAddress(t *testing.T, address string, want url.Values) url.Values {
+	t.Helper()
+	base, raw, _ := strings.Cut(address, "?")
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if base != want.Get("url") {
+		t.Errorf("address %q, want %q", base, want.Get("url"))
+	}
+	for _, key := range slices.Concat(keys(query), keys(want)) {
+		if key != "url" && (len(query[key]) != 1 || !fits(want.Get(key), query.Get(key))) {
+			t.Errorf("%s is %q, want %q", key, query[key], want[key])
+		}
+	}
+	return query
+}

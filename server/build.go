@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"stagedoor/server/internal/api"
+	"stagedoor/server/internal/catalog"
+	"stagedoor/server/internal/config"
+	"stagedoor/server/internal/devidp"
+	"stagedoor/server/internal/fault"
+	"stagedoor/server/internal/op"
+	"stagedoor/server/internal/playground"
+	"stagedoor/server/internal/seal"
+	"stagedoor/server/internal/signin"
+	"stagedoor/server/internal/store"
+	"stagedoor/tokens"
+)
+
+// mount is where the auth API lies below the backend's base URL (contract/core.md R1).
+const mount = "/api/auth"
+
+// house is the server, built: the handler, what runs in the background, and what must be closed.
+type house struct {
+	http.Handler
+	state lifecycle
+	store *store.Store
+	work  []func(context.Context)
+}
+
+func (h *house) close() error {
+	if err := h.store.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// build makes every room from the configuration. Nothing is left open if it fails.
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*house, error) {
+	h := &house{}
+	var err error
+	if h.store, err = openStore(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if err = h.furnish(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+func (h *house) furnish(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	secrets, err := sessionSecrets(cfg, log)
+	if err != nil {
+		return err
+	}
+	issuer, algorithms, err := h.newIssuer(ctx, cfg, secrets, log)
+	if err != nil {
+		return err
+	}
+	built, err := buildProviders(cfg, log)
+	if err != nil {
+		return err
+	}
+	directory, err := openCatalog(cfg, log)
+	if err != nil {
+		return err
+	}
+	flow, err := signin.New(signin.Config{
+		BaseURL: cfg.Backend.BaseURL + mount, AppURL: cfg.App.BaseURL, ExtraOrigins: cfg.Auth.ExtraOrigins,
+		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
+		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: secrets,
+		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Catalog: directory, Tokens: issuer,
+		Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	outside, err := outsideOf(cfg, built, log)
+	if err != nil {
+		return err
+	}
+	h.Handler, err = api.New(api.Config{
+		SignIn: flow, Keys: issuer, Ready: h.ready, Outside: outside, CORS: cors(cfg.Backend.CORS),
+		OP: op.New(op.Config{
+			BaseURL: cfg.Backend.BaseURL + mount, Algorithms: algorithms, Users: h.store, Tokens: issuer,
+		}),
+		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
+		Now: time.Now, Log: log,
+	})
+	h.work = append(h.work, h.store.Run, func(ctx context.Context) { _ = issuer.Run(ctx) }) // it ends with ctx alone
+	return err
+}
+
+func (h *house) ready(ctx context.Context) error {
+	if err := h.state.ready(); err != nil {
+		return err
+	}
+	if err := h.store.Ping(ctx); err != nil {
+		return fault.New(fault.ServiceUnavailable, "store_unavailable", "The session store is not available", err)
+	}
+	return nil
+}
+
+func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
+	db := cfg.Database
+	if db.Client != config.SQLite {
+		return nil, errors.New("backend.database.client: want better-sqlite3, this version stores in SQLite only")
+	}
+	if db.SQLite.Memory {
+		log.Warn("the database is in memory: a restart signs everybody out")
+	}
+	s, err := store.Open(ctx, store.Options{Path: db.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return s, nil
+}
+
+// newIssuer makes the token issuer over the configured key store, and names the algorithms of its keys.
+func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []string, log *slog.Logger) (*tokens.Issuer, []string, error) {
+	ring, err := seal.New("signing keys", secrets...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("auth.session.secret: %w", err)
+	}
+	in := tokens.IssuerConfig{
+		BaseURL: cfg.Backend.BaseURL + mount, Algorithm: cfg.Auth.Algorithm, Lifetime: cfg.Auth.TokenExpiration,
+		Rotation: cfg.Auth.SigningKeys.Rotation, PublishAhead: cfg.Auth.SigningKeys.PublishAhead,
+		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: time.Now, Log: log,
+	}
+	algorithms := []string{cfg.Auth.Algorithm}
+	switch cfg.Auth.KeyStore.Provider {
+	case config.KeyStoreMemory:
+		in.Store = tokens.NewMemoryStore()
+	case config.KeyStoreStatic:
+		if in.Static, err = staticKeys(cfg.Auth.KeyStore.Static); err != nil {
+			return nil, nil, err
+		}
+		algorithms = nil
+		for _, k := range in.Static {
+			if !slices.Contains(algorithms, k.Algorithm) {
+				algorithms = append(algorithms, k.Algorithm)
+			}
+		}
+	}
+	issuer, err := tokens.NewIssuer(in)
+	if err != nil {
+		return nil, nil, fmt.Errorf("set up signing keys: %w", err)
+	}
+	// The first key is made now and not at the first token: a verifier then never sees an empty set.
+	if _, err := issuer.JWKS(ctx); err != nil {
+		return nil, nil, fmt.Errorf("load signing keys: %w", err)
+	}
+	return issuer, algorithms, nil
+}
+
+func staticKeys(configured []config.StaticKey) ([]tokens.StaticKey, error) {
+	var errs []error
+	read := func(path string) []byte {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("auth.keyStore.static.keys: %w", err))
+		}
+		return text
+	}
+	keys := []tokens.StaticKey{}
+	for _, k := range configured {
+		keys = append(keys, tokens.StaticKey{
+			ID: k.KeyID, Algorithm: k.Algorithm, PublicPEM: read(k.PublicKeyFile), PrivatePEM: read(k.PrivateKeyFile),
+		})
+	}
+	return keys, errors.Join(errs...)
+}
+
+// openCatalog opens the file that auth.catalog.file names, or what belongs to the dev IdP's people.
+func openCatalog(cfg *config.Config, log *slog.Logger) (signin.Catalog, error) {
+	switch {
+	case cfg.Auth.CatalogFile != "":
+		return catalog.OpenFile(cfg.Auth.CatalogFile, time.Now, log)
+	case cfg.Auth.DevIDP.Enabled:
+		return catalog.NewStatic(devidp.Catalog())
+	default:
+		log.Warn("no auth.catalog.file is configured: sign-ins that ask the catalog for a user will fail")
+		return catalog.None{}, nil
+	}
+}
+
+// outsideOf answers what lies beside the API: in development the playground, and the dev IdP if it is on.
+func outsideOf(cfg *config.Config, built builtProviders, log *slog.Logger) (http.Handler, error) {
+	if !cfg.Development && !cfg.Auth.DevIDP.Enabled {
+		return nil, nil
+	}
+	mux := http.NewServeMux()
+	if cfg.Development {
+		mux.Handle("/", playground.Handler(cfg.Backend.BaseURL+mount))
+	}
+	if cfg.Auth.DevIDP.Enabled {
+		idp, err := newDevIDP(cfg, built, log)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle(idp.Path()+"/", idp)
+	}
+	return mux, nil
+}
+
+func cors(c *config.CORS) api.CORS {
+	if c == nil {
+		return api.CORS{}
+	}
+	out := api.CORS{
+		Origins: c.Origins, Methods: c.Methods, AllowedHeaders: c.AllowedHeaders, ExposedHeaders: c.ExposedHeaders,
+		Credentials: c.Credentials,
+	}
+	if c.MaxAge != nil {
+		out.MaxAge = time.Duration(*c.MaxAge) * time.Second
+	}
+	return out
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stagedoor/server/internal/api/apitest"
+	"stagedoor/server/internal/fault"
+	"stagedoor/server/internal/op"
+	"stagedoor/server/internal/signin"
+	"stagedoor/tokens"
+)
+
+// TestMain fails a full run that left an operation of the document unspoken.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	partial := flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.fuzz").Value.String() != "" ||
+		flag.Lookup("test.list").Value.String() != ""
+	if missing := apitest.Uncovered(); code == 0 && !partial && len(missing) > 0 {
+		fmt.Println("FAIL: no test speaks to", missing)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// fakeSignIn knows the providers idp and guest, and answers with what the test puts in.
+type fakeSignIn struct {
+	start   func(signin.StartInput) (signin.StartOutput, error)
+	finish  func(signin.FinishInput) (signin.FinishOutput, error)
+	refresh func(signin.RefreshInput) (signin.RefreshOutput, error)
+	logout  func(signin.LogoutInput) (signin.LogoutOutput, error)
+}
+
+func (f *fakeSignIn) Known(id string) error {
+	switch strings.ToLower(id) {
+	case "idp", "guest":
+		return nil
+	case "github":
+		return fault.New(fault.NotFound, "provider_not_configured", "No auth provider registered for 'github'", nil)
+	}
+	return fault.New(fault.NotFound, "provider_unknown", "Unknown auth provider '"+id+"'", nil)
+}
+
+func (f *fakeSignIn) Start(_ context.Context, in signin.StartInput) (signin.StartOutput, error) {
+	return f.start(in)
+}
+
+func (f *fakeSignIn) Finish(_ context.Context, in signin.FinishInput) (signin.FinishOutput, error) {
+	return f.finish(in)
+}
+
+func (f *fakeSignIn) Refresh(_ context.Context, in signin.RefreshInput) (signin.RefreshOutput, error) {
+	return f.refresh(in)
+}
+
+func (f *fakeSignIn) Logout(_ context.Context, in signin.LogoutInput) (signin.LogoutOutput, error) {
+	return f.logout(in)
+}
+
+func (f *fakeSignIn) Describe() []signin.Description {
+	return []signin.Description{
+		{ID: "idp", Type: "oidc", Title: "idp", Environments: []string{"development"}, Flows: []string{"popup", "redirect"}},
+		{ID: "guest", Type: "guest", Title: "Guest", Flows: []string{"proxied"}},
+	}
+}
+
+type fakeOP struct {
+	userInfo func(bearer string) (map[string]any, error)
+}
+
+func (f *fakeOP) Discovery() op.Discovery {
+	return op.New(op.Config{BaseURL: "http://localhost:7007/api/auth", Algorithms: []string{"ES256"}}).Discovery()
+}
+
+func (f *fakeOP) UserInfo(_ context.Context, bearer string) (map[string]any, error) {
+	return f.userInfo(bearer)
+}
+
+type fakeKeys struct{ err error }
+
+var keySet = tokens.Document{
+	Body:   []byte(`{"keys":[{"kty":"EC","x":"eA","y":"eQ","crv":"P-256","kid":"k1","alg":"ES256"}]}`),
+	ETag:   `"abc"`,
+	MaxAge: 5 * time.Minute,
+}
+
+func (f fakeKeys) JWKS(context.Context) (tokens.Document, error) { return keySet, f.err }
+
+// bench is a server with fakes behind it, a client in front of it and its log.
+type bench struct {
+	*apitest.Client
+	server *Server
+	signIn *fakeSignIn
+	op     *fakeOP
+	log    *lockedBuffer
+}
+
+type lockedBuffer struct {
+	sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.Lock()
+	defer b.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.Lock()
+	defer b.Unlock()
+	return b.Buffer.String()
+}
+
+// noon is the fake's time.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// fakeConfig is a working config whose log keeps what is at least as grave as level.
+func fakeConfig(log *lockedBuffer, level slog.Level) Config {
+	return Config{
+		SignIn: &fakeSignIn{}, OP: &fakeOP{}, Keys: fakeKeys{},
+		Ready: func(context.Context) error { return nil },
+		Now:   func() time.Time { return noon },
+		Log:   slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level})),
+	}
+}
+
+// setUp makes a bench; edits change the config first.
+func setUp(t *testing.T, edits ...func(*Config)) *bench {
+	t.Helper()
+	b := &bench{log: &lockedBuffer{}}
+	cfg := fakeConfig(b.log, slog.LevelDebug)
+	b.signIn, b.op = cfg.SignIn.(*fakeSignIn), cfg.OP.(*fakeOP)
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	server, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.server = server
+	b.Client = apitest.NewHandlerClient(t, server, nil)
+	return b
+}
+
+// cookieNames lists the cookies of an answer.
+func cookieNames(cs []*http.Cookie) []string {
+	var names []string
+	for _, c := range cs {
+		names = append(names, c.Name)
+	}
+	return names
+}

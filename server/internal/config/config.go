@@ -1,0 +1,118 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Config is everything that the server reads from app-config and the environment.
+type Config struct {
+	// Development is true with NODE_ENV=development, or without any config file; everything else is production.
+	Development bool
+	Source      Source
+	App         App
+	Backend     Backend
+	Database    Database
+	Auth        Auth
+}
+
+// App is the front end.
+type App struct {
+	// BaseURL is absolute, without a slash at the end.
+	BaseURL string
+}
+
+// Load finds, reads, merges and checks the configuration. The error is an *Errors that lists everything that is wrong.
+func Load(in LoadInput) (*Config, error) {
+	l := &loader{in: in}
+	root := l.load()
+	// Of a file that is half understood, every other message would be a riddle.
+	if err := l.problems.err(); err != nil {
+		return nil, err
+	}
+	nodeEnv, _ := l.env("NODE_ENV")
+	r := reader{root: root, source: l.source, development: l.source.Defaults || nodeEnv == "development"}
+	c := &Config{
+		Development: r.development,
+		Source:      r.source,
+		App:         r.app(),
+		Backend:     r.backend(),
+		Database:    r.database(),
+	}
+	c.Auth = r.auth(c.Backend.BaseURL)
+	if err := r.problems.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// reader turns the merged tree into the sections of Config.
+type reader struct {
+	root        *node
+	source      Source
+	development bool
+	problems    problems
+}
+
+// section decodes the object at a dotted key, loosely: most of app-config belongs to others.
+func (r *reader) section(key string, into any) {
+	d := decoder{source: r.source.String(), problems: &r.problems}
+	_ = d.decode(r.root.find(key), key, into) // what is wrong is in r.problems
+}
+
+// fail adds a problem with the value at a dotted key.
+func (r *reader) fail(key, format string, args ...any) {
+	var at Position
+	if n := r.root.find(key); n != nil {
+		at = n.at
+	}
+	r.problems.add(at, key, format, args...)
+}
+
+func (r *reader) app() App {
+	var app struct {
+		BaseURL string `config:"baseUrl,required"`
+	}
+	r.section("app", &app)
+	return App{BaseURL: r.baseURL("app.baseUrl", app.BaseURL)}
+}
+
+// baseURL checks an address that others are made from. An empty one was reported before.
+func (r *reader) baseURL(key, raw string) string {
+	if raw == "" {
+		return ""
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		r.fail(key, "want an absolute URL that begins with http:// or https://")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil:
+		r.fail(key, "want a URL without user, query and fragment")
+	}
+	return strings.TrimRight(raw, "/")
+}
+
+// loopback is true for an address that only this machine can mean.
+func loopback(baseURL string) bool {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// hostPort splits a listen address: a port alone, :port, or host:port.
+func hostPort(s string) (host, port string, ok bool) {
+	if !strings.Contains(s, ":") {
+		return "", s, true
+	}
+	host, port, err := net.SplitHostPort(s)
+	return host, port, err == nil
+}

@@ -1,0 +1,17 @@
+// Package store is the SQL behind the store interfaces of tokens, signin and op: sessions with their leases, the marks of
+// used transactions, user info, signing keys. SQLite is what it runs on today. It leaves to signin what a session means and
+// when it ends, to tokens the life of a key, and to whoever writes a value its encryption: what is secret arrives sealed.
+// Its law: a write that was acknowledged is there after the process dies, and one that was not has changed nothing.
+//
+// The SQL is portable, so that PostgreSQL can stand beside SQLite behind the same Go API: text, bigint and bytea, times as
+// milliseconds since 1970 in UTC (what is finer than a millisecond is cut off), queries generated per dialect by sqlc from one
+// folder of queries and one of migrations, and one conformance suite, package storetest, for both. To generate again, from the
+// top of the repository:
+//
+//	sqlc generate -f server/internal/store/sqlc.yaml
+//
+// Migrations only add: tables, indices, columns with a default. A process of version N that is running goes on serving while
+// another of version N+1 has migrated the database under it; so a column is dropped, renamed or given a new meaning no
+// earlier than one version after the last code that reads it. A process of version N that starts later refuses: see
+// ErrNewerSchema.
+package store

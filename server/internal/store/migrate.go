@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// schemaTable is where goose writes down which migrations ran.
+const schemaTable = "stagedoor_migrations"
+
+// migrate applies what the database lacks, each migration in a transaction of its own.
+//
+// SQLite has no lock that outlives a transaction, so two processes that start at once may both try the same migration. One of
+// them fails then, on a table that exists already. It looks again, and as long as the schema has moved on meanwhile, it was
+// the other process's doing and not an error.
+func migrate(ctx context.Context, db *sql.DB, dir fs.FS, log *slog.Logger) error {
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+		goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	sources := p.ListSources()
+	known := sources[len(sources)-1].Version
+	var failed error
+	for last := int64(-1); ; {
+		current, err := schemaVersion(ctx, db)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read schema version: %w", err)
+		case current > known:
+			return &NewerSchemaError{Database: current, Known: known}
+		case current == known:
+			return nil
+		case current == last:
+			return fmt.Errorf("migrate schema %d: %w", current, failed)
+		}
+		last = current
+		failed = up(ctx, p, log)
+	}
+}
+
+// schemaVersion returns the last migration that ran, or 0. Goose is not asked, because to it a damaged table is a missing
+// one, which it tries to make for seconds, and because it writes where nothing is there to be written.
+func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+	var tables int
+	const find = "select count(*) from sqlite_schema where type = 'table' and name = ?"
+	if err := db.QueryRowContext(ctx, find, schemaTable).Scan(&tables); err != nil || tables == 0 {
+		return 0, err
+	}
+	err = db.QueryRowContext(ctx, "select coalesce(max(version_id), 0) from "+schemaTable).Scan(&version)
+	return version, err
+}
+
+// up applies the pending migrations and logs each.
+func up(ctx context.Context, p *goose.Provider, log *slog.Logger) error {
+	done, err := p.Up(ctx)
+	for _, m := range done {
+		log.InfoContext(ctx, "database migrated", "schema", m.Source.Version, "took", m.Duration)
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"stagedoor/server/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The second signal is the impatient one: it ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+// run is the command: it returns the exit code, 0 after an orderly stop, 1 if the server could not run, 2 for wrong arguments.
+func run(ctx context.Context, args []string, stderr *os.File) int {
+	paths, err := parseArgs(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		return 2
+	}
+	log := newLogger(stderr, os.Getenv("LOG_LEVEL"))
+	cfg, err := config.Load(config.LoadInput{Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
+	if err == nil {
+		err = serve(ctx, cfg, log)
+	}
+	if err != nil {
+		complain(stderr, log, err)
+		return 1
+	}
+	return 0
+}
+
+// complain tells why the server cannot run: a list of problems is for reading, and so is not squeezed into one log line on a
+// terminal.
+func complain(stderr *os.File, log *slog.Logger, err error) {
+	if isTerminal(stderr) {
+		_, _ = fmt.Fprintf(stderr, "stagedoor cannot start:\n%s\n", err)
+		return
+	}
+	log.Error("cannot start", "error", err)
+}
+
+// pathList collects a flag that may be given more than once.
+type pathList []string
+
+func (p *pathList) String() string { return strings.Join(*p, ",") }
+
+func (p *pathList) Set(path string) error {
+	if strings.Contains(path, "://") {
+		return errors.New("want a file: configuration is not loaded from URLs")
+	}
+	*p = append(*p, path)
+	return nil
+}
+
+func parseArgs(args []string, out io.Writer) ([]string, error) {
+	var paths pathList
+	fs := flag.NewFlagSet("stagedoor", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.Var(&paths, "config", "an app-config `file`; may be repeated, later files win (default app-config.yaml and its companions)")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		err := fmt.Errorf("unknown argument %q", fs.Arg(0))
+		_, _ = fmt.Fprintln(out, err)
+		return nil, err
+	}
+	return paths, nil
+}
+
+// newLogger writes lines for people on a terminal and JSON anywhere else. The level is Backstage's LOG_LEVEL.
+func newLogger(w *os.File, level string) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	var l slog.Level
+	if l.UnmarshalText([]byte(level)) == nil {
+		opts.Level = l
+	}
+	if isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"stagedoor/providers"
+	"stagedoor/server/internal/config"
+	"stagedoor/server/internal/devidp"
+	"stagedoor/server/internal/signin"
+)
+
+// upstreamTime bounds every call of a provider (design section 5).
+const upstreamTime = 10 * time.Second
+
+// builtProviders is what auth.providers came to.
+type builtProviders struct {
+	entries []signin.Entry
+	// misconfigured are left out, in development only.
+	misconfigured []string
+	// clients are the OAuth clients as the providers present them, for the dev IdP.
+	clients []devidp.Client
+}
+
+// buildProviders makes every configured provider. In production everything that is wrong is returned at once; in development a
+// wrong provider is left out with a warning (contract/core.md R12, design section 3).
+func buildProviders(cfg *config.Config, log *slog.Logger) (builtProviders, error) {
+	var built builtProviders
+	var wrong []error
+	for _, p := range cfg.Auth.Providers {
+		entries, err := buildProvider(cfg, p, log, &built)
+		switch {
+		case err == nil:
+			built.entries = append(built.entries, entries...)
+		case cfg.Development:
+			log.Warn("skipping a misconfigured auth provider", "provider", p.ID, "error", err)
+			built.misconfigured = append(built.misconfigured, p.ID)
+		default:
+			wrong = append(wrong, fmt.Errorf("failed to initialize %s auth provider, %w", p.ID, err))
+		}
+	}
+	return built, errors.Join(wrong...)
+}
+
+// buildProvider makes the entries of one id: one for a kind without environments, else one for each.
+func buildProvider(cfg *config.Config, p config.Provider, log *slog.Logger, built *builtProviders) ([]signin.Entry, error) {
+	configured := p.Envs()
+	if k, err := providers.KindOf(p.ID, p.Type, p.Flat().Has); err == nil && k.Flat {
+		configured = []config.Entry{p.Flat()}
+	}
+	if len(configured) == 0 {
+		return nil, fmt.Errorf("%s auth.providers.%s: want an environment, such as development, with the provider's settings below it",
+			p.Flat().Position, p.ID)
+	}
+	var entries []signin.Entry
+	var wrong []error
+	for _, c := range configured {
+		e, err := buildEntry(cfg, c, log, built)
+		entries, wrong = append(entries, e), append(wrong, err)
+	}
+	return entries, errors.Join(wrong...)
+}
+
+func buildEntry(cfg *config.Config, c config.Entry, log *slog.Logger, built *builtProviders) (signin.Entry, error) {
+	k, err := providers.KindOf(c.ID, c.Type, c.Has)
+	if err != nil {
+		return signin.Entry{}, fmt.Errorf("%s auth.providers.%s: %w", c.Position, c.ID, err)
+	}
+	var common struct {
+		providers.Common
+		ClientID     string `config:"clientId"`
+		ClientSecret string `config:"clientSecret"`
+	}
+	if err := c.Read(&common); err != nil {
+		return signin.Entry{}, err
+	}
+	e := signin.Entry{
+		ID: c.ID, Env: c.Env, Kind: k, AdditionalScopes: common.ExtraScopes(), SessionDuration: common.SessionDuration,
+		CallbackURL: common.CallbackURL,
+	}
+	if e.CallbackURL == "" {
+		e.CallbackURL = cfg.Backend.BaseURL + mount + "/" + c.ID + "/handler/frame"
+	}
+	e.Provider, err = k.New(providers.Setup{
+		ID: c.ID, Env: c.Env, CallbackURL: e.CallbackURL, Decode: c.Decode, HTTP: newHTTPClient(), Now: time.Now,
+		Log: log.With("provider", c.ID, "env", c.Env), Development: cfg.Development,
+	})
+	resolvers, resolverErr := buildResolvers(k, c)
+	e.Resolvers = resolvers
+	built.clients = append(built.clients, devidp.Client{
+		ID: common.ClientID, Secret: common.ClientSecret, RedirectURIs: []string{e.CallbackURL},
+	})
+	return e, errors.Join(err, resolverErr)
+}
+
+// buildResolvers makes the sign-in resolvers that the entry names, and says of all that are unknown (contract/core.md S2).
+func buildResolvers(k providers.Kind, c config.Entry) ([]providers.Resolver, error) {
+	named, err := c.Resolvers()
+	if err != nil {
+		return nil, err
+	}
+	var all []providers.Resolver
+	var wrong []error
+	for _, r := range named {
+		newResolver, ok := k.Resolvers[r.Name]
+		if !ok {
+			wrong = append(wrong, fmt.Errorf("%s %s: Sign-in resolver '%s' is not available for a provider of type %s, want one of %s",
+				r.Position, r.Key, r.Name, k.ID, strings.Join(slices.Sorted(maps.Keys(k.Resolvers)), ", ")))
+			continue
+		}
+		resolver, err := newResolver(r.Decode)
+		all, wrong = append(all, resolver), append(wrong, err)
+	}
+	return all, errors.Join(wrong...)
+}
+
+// newHTTPClient is one provider's own way to the network: a pool of its own, so that a provider that hangs fills nobody else's,
+// and no redirects, which no token endpoint has a use for.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Timeout: upstreamTime,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: upstreamTime / 2, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConns:          32,
+			MaxIdleConnsPerHost:   32,
+			MaxConnsPerHost:       256,
+			IdleConnTimeout:       90 * time.Second,
+			TLSHandshakeTimeout:   upstreamTime / 2,
+			ResponseHeaderTimeout: upstreamTime,
+		},
+	}
+}
+
+// newDevIDP makes the development provider, with every client that the configured providers present.
+func newDevIDP(cfg *config.Config, built builtProviders, log *slog.Logger) (*devidp.Provider, error) {
+	o := devidp.Options{Issuer: cfg.Backend.BaseURL + "/dev-idp", Algorithm: cfg.Auth.DevIDP.Algorithm, Log: log}
+	for _, c := range built.clients {
+		if c.ID == "" {
+			continue
+		}
+		i := slices.IndexFunc(o.Clients, func(o devidp.Client) bool { return o.ID == c.ID })
+		if i < 0 {
+			o.Clients = append(o.Clients, c)
+			continue
+		}
+		o.Clients[i].RedirectURIs = append(o.Clients[i].RedirectURIs, c.RedirectURIs...)
+	}
+	var err error
+	if o.People, err = people(cfg.Auth.DevIDP.People); err != nil {
+		return nil, fmt.Errorf("auth.devIdp.people: %w", err)
+	}
+	idp, err := devidp.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("start the development provider: %w", err)
+	}
+	log.Warn("the development provider is on: anyone who reaches this machine's loopback may sign in as anyone", "issuer", o.Issuer)
+	return idp, nil
+}

@@ -1,0 +1,240 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// loadTimeout bounds one look into the store.
+	loadTimeout = 10 * time.Second
+	// loadRounds bounds the attempts to agree with other replicas in one look; each lost race costs one.
+	loadRounds = 8
+	// unknownKeyCooldown is the least time between two looks that tokens with an unknown key cause. Keys are published
+	// long before they sign, so such a token is nearly always forged.
+	unknownKeyCooldown = 10 * time.Second
+)
+
+var errNoSigner = errors.New("no key can sign")
+
+// ring is the keys of this process: a copy of the store in memory, renewed in the background.
+type ring struct {
+	store    KeyStore // nil if the keys are static
+	sealer   Sealer
+	schedule schedule
+	now      func() time.Time
+	log      *slog.Logger
+
+	current atomic.Pointer[snapshot]
+	flight  singleflight.Group
+	// tried is when the store was last asked, in Unix nanoseconds.
+	tried atomic.Int64
+	// failure is why the last look failed, nil if it did not.
+	failure atomic.Pointer[error]
+	// running says that run keeps the copy fresh, so that no request has to wait for the store.
+	running atomic.Bool
+}
+
+// keys returns the copy. The error is the store's, and only possible before the first success.
+func (r *ring) keys(ctx context.Context, now time.Time) (*snapshot, error) {
+	s := r.current.Load()
+	switch {
+	case s == nil:
+		return r.load(ctx, 0)
+	case r.store == nil || r.running.Load() || !r.due(now, r.schedule.reloadEvery()):
+		return s, nil
+	}
+	if fresh, err := r.load(ctx, r.schedule.reloadEvery()); err == nil {
+		return fresh, nil
+	}
+	return s, nil
+}
+
+// renewed returns the copy after a look into the store, of which it causes at most one per unknownKeyCooldown. The error
+// says that the store did not answer when it was last asked, so that a key that is not in the copy may exist.
+func (r *ring) renewed(ctx context.Context) (*snapshot, error) {
+	if r.store == nil {
+		return r.current.Load(), nil
+	}
+	s, err := r.load(ctx, unknownKeyCooldown)
+	if err != nil {
+		return nil, err
+	}
+	if failure := r.failure.Load(); failure != nil {
+		return s, *failure
+	}
+	return s, nil
+}
+
+// run renews the copy until ctx ends. Failures are logged and tried again.
+func (r *ring) run(ctx context.Context) error {
+	if r.store == nil {
+		<-ctx.Done()
+		return nil
+	}
+	r.running.Store(true)
+	defer r.running.Store(false)
+	ticker := time.NewTicker(r.schedule.reloadEvery())
+	defer ticker.Stop()
+	for {
+		_, _ = r.load(ctx, 0) // logged there
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// due says whether the store was last asked that long ago. A clock that was set back makes it true.
+func (r *ring) due(now time.Time, age time.Duration) bool {
+	passed := now.Sub(time.Unix(0, r.tried.Load()))
+	return passed < 0 || passed >= age
+}
+
+// load asks the store unless it was asked within age. Callers at the same time share one look, which none of them can
+// cancel for the others.
+func (r *ring) load(ctx context.Context, age time.Duration) (*snapshot, error) {
+	done := r.flight.DoChan("", func() (any, error) {
+		if s := r.current.Load(); s != nil && !r.due(r.now(), age) {
+			return s, nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		return r.renew(ctx)
+	})
+	select {
+	case result := <-done:
+		s, _ := result.Val.(*snapshot)
+		return s, result.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// renew replaces the copy by what the store holds. A failure on the way is returned only if no copy exists that can
+// sign, because old keys are better than none.
+func (r *ring) renew(ctx context.Context) (*snapshot, error) {
+	now := r.now()
+	r.tried.Store(now.UnixNano())
+	before := r.current.Load()
+	s, err := r.reconcile(ctx, before)
+	r.note(ctx, err)
+	if s == nil || s.signer(now, r.schedule.lifetime) == nil {
+		s = before
+	}
+	if s == nil {
+		return nil, errors.Join(err, errNoSigner)
+	}
+	r.current.Store(s)
+	return s, nil
+}
+
+// note keeps and logs how a look went.
+func (r *ring) note(ctx context.Context, err error) {
+	if err == nil {
+		r.failure.Store(nil)
+		return
+	}
+	r.failure.Store(&err)
+	r.log.ErrorContext(ctx, "signing keys could not be renewed", "error", err)
+}
+
+// reconcile reads the store and changes it as the schedule wants, until nothing is left to do. With an error comes what
+// was read before it, if anything.
+func (r *ring) reconcile(ctx context.Context, before *snapshot) (*snapshot, error) {
+	known := map[string]*signingKey{}
+	if before != nil {
+		known = maps.Clone(before.byID)
+	}
+	var keys []*signingKey
+	for range loadRounds {
+		stored, err := r.store.Keys(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list signing keys: %w", err)
+		}
+		keys = r.open(ctx, stored, known)
+		p := r.schedule.plan(keys, r.now())
+		if p.empty() {
+			return newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+		}
+		if err := r.carryOut(ctx, p); err != nil {
+			s, failed := newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+			return s, errors.Join(err, failed)
+		}
+	}
+	// Others keep changing the store; the next look goes on from here.
+	return newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+}
+
+// open makes stored keys usable, and adds them to known. What opened before is taken over: of a row only RetireAt ever
+// changes. What did not is tried again, but not complained about again.
+func (r *ring) open(ctx context.Context, stored []Key, known map[string]*signingKey) []*signingKey {
+	keys := make([]*signingKey, 0, len(stored))
+	for _, k := range stored {
+		if old := known[k.ID]; old != nil && old.private != nil {
+			renewed := *old
+			renewed.Key = k
+			keys = append(keys, &renewed)
+			continue
+		}
+		s, err := openKey(k, r.sealer)
+		if err != nil && known[k.ID] == nil {
+			r.log.WarnContext(ctx, "stored signing key cannot sign", "kid", k.ID, "published", s.jwk != nil, "error", err)
+		}
+		known[k.ID] = s
+		keys = append(keys, s)
+	}
+	return keys
+}
+
+// carryOut does what p says. That another replica was faster is no error: the next round reads its result.
+func (r *ring) carryOut(ctx context.Context, p plan) error {
+	if p.create {
+		if err := r.create(ctx, p); err != nil {
+			return err
+		}
+	}
+	for _, x := range p.retire {
+		if err := r.store.RetireKey(ctx, x.id, x.at); err != nil {
+			return fmt.Errorf("retire signing key: %w", err)
+		}
+	}
+	if len(p.remove) > 0 {
+		if err := r.store.RemoveKeys(ctx, p.remove...); err != nil {
+			return fmt.Errorf("remove expired signing keys: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *ring) create(ctx context.Context, p plan) error {
+	alg, err := algorithmByName(r.schedule.algorithm)
+	if err != nil {
+		return err
+	}
+	k, err := generateKey(alg, r.sealer)
+	if err != nil {
+		return err
+	}
+	// Stores keep milliseconds, and all replicas have to mean the same instant.
+	k.Generation, k.CreatedAt = p.generation, stamp(r.now())
+	k.SignsFrom = stamp(p.signsFrom)
+	switch err := r.store.AddKey(ctx, k); {
+	case errors.Is(err, ErrConflict):
+		return nil
+	case err != nil:
+		return fmt.Errorf("add signing key: %w", err)
+	}
+	r.log.InfoContext(ctx, "signing key created", "kid", k.ID, "alg", k.Algorithm, "signsFrom", k.SignsFrom)
+	return nil
+}
+
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
