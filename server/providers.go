@@ -142,7 +142,10 @@ func newHTTPClient() *http.Client {
 
 // newDevIDP makes the development provider, with every client that the configured providers present.
 func newDevIDP(cfg *config.Config, built builtProviders, log *slog.Logger) (*devidp.Provider, error) {
-	o := devidp.Options{Issuer: cfg.Backend.BaseURL + "/dev-idp", Algorithm: cfg.Auth.DevIDP.Algorithm, Log: log}
+	// Whoever signs out of the portal wants to try another person next, so the page with the people always shows.
+	o := devidp.Options{
+		Issuer: cfg.Backend.BaseURL + "/dev-idp", Algorithm: cfg.Auth.DevIDP.Algorithm, AlwaysAsk: true, Log: log,
+	}
 	for _, c := range built.clients {
 		if c.ID == "" {
 			continue

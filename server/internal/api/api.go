@@ -21,7 +21,7 @@ type SignIn interface {
 	// Start sends the browser to the provider.
 	Start(ctx context.Context, in signin.StartInput) (signin.StartOutput, error)
 	// Finish ends the sign-in. The error is for requests that cannot be answered with a page; a sign-in that failed is no
-	// error here but FinishOutput.Err. Cookies count beside an error, too.
+	// error here but FinishOutput.Err, which the room has logged itself. Cookies count beside an error, too.
 	Finish(ctx context.Context, in signin.FinishInput) (signin.FinishOutput, error)
 	// Refresh answers the session with fresh tokens. Cookies count beside an error, too.
 	Refresh(ctx context.Context, in signin.RefreshInput) (signin.RefreshOutput, error)

@@ -33,6 +33,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// The rooms behind the interfaces that this one declares.
+var (
+	_ SignIn = (*signin.Flow)(nil)
+	_ OP     = (*op.Server)(nil)
+	_ Keys   = (*tokens.Issuer)(nil)
+)
+
 // fakeSignIn knows the providers idp and guest, and answers with what the test puts in.
 type fakeSignIn struct {
 	start   func(signin.StartInput) (signin.StartOutput, error)

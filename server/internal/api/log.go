@@ -25,7 +25,8 @@ func (s *Server) end(x *exchange) {
 }
 
 // logFailure writes the one line of a failed request: ours with the cause, the caller's only for those who debug. Neither
-// path nor query nor any header is in it.
+// path nor query nor any header is in it, and therefore not the message either: it may name what the caller asked for. The
+// code says as much.
 func (s *Server) logFailure(x *exchange, f *fault.Error, err error) {
 	ctx, level := x.request.Context(), slog.LevelDebug
 	// A caller who has gone is no failure of ours, and neither is a route that a provider does not have.
@@ -38,7 +39,10 @@ func (s *Server) logFailure(x *exchange, f *fault.Error, err error) {
 	}
 	attrs := []slog.Attr{
 		slog.String("request", x.id), slog.String("method", clip(x.request.Method)), slog.String("operation", x.operation),
-		slog.Int("status", f.Kind.Status), slog.String("code", f.Code), slog.Any("error", err),
+		slog.Int("status", f.Kind.Status), slog.String("code", f.Code),
+	}
+	if f.Cause != nil {
+		attrs = append(attrs, slog.Any("error", f.Cause))
 	}
 	if f.AttemptID != "" {
 		attrs = append(attrs, slog.String("attempt", f.AttemptID))

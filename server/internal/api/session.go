@@ -52,8 +52,8 @@ func backstageIdentity(i *signin.Identity) *gen.BackstageIdentity {
 }
 
 // seconds rounds as Backstage does (contract/core.md J4).
-func seconds(d time.Duration) *float32 {
-	s := float32(math.Round(d.Seconds()))
+func seconds(d time.Duration) *float64 {
+	s := float64(math.Round(d.Seconds()))
 	return &s
 }
 

@@ -90,7 +90,7 @@ func (r *reader) sqlite(n *node, key string) SQLiteConnection {
 		Filename  string `config:"filename"`
 		Directory string `config:"directory"`
 	}
-	before := len(r.problems)
+	before := len(r.problems.list)
 	if n.form == text {
 		keys.Filename = n.text
 	} else {
@@ -98,7 +98,7 @@ func (r *reader) sqlite(n *node, key string) SQLiteConnection {
 		_ = d.decode(n, key, &keys) // what is wrong is in r.problems
 	}
 	switch {
-	case len(r.problems) > before:
+	case len(r.problems.list) > before:
 		return SQLiteConnection{}
 	case keys.Filename == inMemory || keys.Directory == inMemory:
 		return SQLiteConnection{Memory: true}

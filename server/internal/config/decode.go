@@ -246,6 +246,7 @@ func (d *decoder) unknown(n *node, at string, keys []key, also []string) {
 		names = append(names, k.name)
 	}
 	slices.Sort(names)
+	names = slices.Compact(names)
 	for _, f := range n.fields {
 		if slices.Contains(names, f.name) {
 			continue

@@ -44,7 +44,7 @@ func decodeInto(t *testing.T, yaml string, strict bool, into any) error {
 	t.Helper()
 	var ps problems
 	n := parse("dir/f.yaml", []byte(yaml), &ps)
-	if len(ps) > 0 {
+	if len(ps.list) > 0 {
 		t.Fatal(ps.err())
 	}
 	d := decoder{strict: strict, source: "dir/f.yaml", problems: &ps}

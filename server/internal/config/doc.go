@@ -19,7 +19,8 @@
 //	int…, uint…, float64      a number, or a string that holds one
 //	time.Duration             {hours: 1, minutes: 30}, PT1H30M, or 90m; see ParseDuration
 //	[]T, map[string]T         a list, an object, of T
-//	struct, *T                an object, T if the key is there
+//	struct                    an object; an absent one is read as an empty one
+//	*T                        T; nil if the key is absent
 //	any                       anything: string, bool, int64, float64, []any, map[string]any
 //
 // The options are:

@@ -42,20 +42,28 @@ func (e *Errors) Error() string {
 }
 
 // problems collects what is wrong while work goes on.
-type problems []Problem
+type problems struct {
+	list []Problem
+	seen map[Problem]bool
+}
 
+// add notes a problem. One mistake that is met twice, through an anchor or by two settings, is told once.
 func (ps *problems) add(at Position, key, format string, args ...any) {
 	p := Problem{Position: at, Key: key, Message: fmt.Sprintf(format, args...)}
-	// One mistake shared through an anchor or read by two settings is told once.
-	if !slices.Contains(*ps, p) {
-		*ps = append(*ps, p)
+	if ps.seen[p] {
+		return
 	}
+	if ps.seen == nil {
+		ps.seen = map[Problem]bool{}
+	}
+	ps.seen[p] = true
+	ps.list = append(ps.list, p)
 }
 
 // err is nil if nothing was added.
-func (ps problems) err() error {
-	if len(ps) == 0 {
+func (ps *problems) err() error {
+	if len(ps.list) == 0 {
 		return nil
 	}
-	return &Errors{Problems: ps}
+	return &Errors{Problems: slices.Clone(ps.list)}
 }

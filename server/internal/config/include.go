@@ -105,11 +105,16 @@ func (l *loader) follow(n *node, d field, key string, chain []string) *node {
 }
 
 func (l *loader) includeEnv(arg *node) *node {
+	vars := arg.vars
+	if len(vars) == 0 {
+		// A name that is itself made of variables is a value, and not for messages.
+		vars = []string{arg.text}
+	}
 	value, ok := l.env(arg.text)
 	if !ok {
-		return &node{form: unset, at: arg.at, vars: []string{arg.text}}
+		return &node{form: unset, at: arg.at, vars: vars}
 	}
-	return &node{form: text, at: arg.at, text: value, vars: []string{arg.text}}
+	return &node{form: text, at: arg.at, text: value, vars: vars}
 }
 
 func (l *loader) includeFile(arg *node, key string) *node {

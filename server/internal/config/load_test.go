@@ -2,7 +2,6 @@ package config
 
 import (
 	"io/fs"
-	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -101,7 +100,7 @@ func TestDefaultsWithoutAnyFile(t *testing.T) {
 			TokenExpiration: time.Hour, Algorithm: "ES256", OmitOwnership: true,
 			KeyStore:    KeyStore{Provider: KeyStoreDatabase},
 			SigningKeys: SigningKeys{Rotation: 24 * time.Hour, PublishAhead: 10 * time.Minute},
-			DevIDP:      DevIDP{Enabled: true, Algorithm: "RS256"},
+			DevIDP:      DevIDP{Enabled: true, Algorithm: "ES256"},
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
@@ -126,6 +125,7 @@ func TestDefaultProviders(t *testing.T) {
 		MetadataURL string   `config:"metadataUrl,required"`
 		ClientID    string   `config:"clientId,required"`
 		Prompt      string   `config:"prompt"`
+		Algorithm   string   `config:"tokenSignedResponseAlg"`
 		Scopes      []string `config:"additionalScopes,words"`
 	}
 	var got oidc
@@ -134,7 +134,7 @@ func TestDefaultProviders(t *testing.T) {
 	}
 	want := oidc{
 		MetadataURL: "http://localhost:7007/dev-idp/.well-known/openid-configuration",
-		ClientID:    "stagedoor", Prompt: "auto", Scopes: []string{"offline_access"},
+		ClientID:    "stagedoor", Prompt: "auto", Algorithm: "ES256", Scopes: []string{"offline_access"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -264,6 +264,26 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
+func TestForbiddenFile(t *testing.T) {
+	in := world{paths: []string{"a.yaml"}}.input()
+	in.ReadFile = func(string) ([]byte, error) { return nil, fs.ErrPermission }
+	_, err := Load(in)
+	if want := "a.yaml: the file may not be read by this user"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestSeveralUnsetVariables(t *testing.T) {
+	got := problemsOf(t, one("app: {baseUrl: '${A}${B}${A}'}\nbackend: {baseUrl: 'http://${HOST:-localhost}'}\n"))
+	want := []string{
+		"app-config.yaml:1:16 app.baseUrl: Missing required config value at 'app.baseUrl' in 'app-config.yaml': " +
+			"one of the environment variables A, B is not set",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestReadFromDiskReportsWhy(t *testing.T) {
 	dir := t.TempDir()
 	big := fstest.MapFS{"app-config.yaml": {Data: make([]byte, maxFile+1)}}
@@ -323,137 +343,6 @@ func TestMissingRequired(t *testing.T) {
 		`Missing required config value at 'backend.baseUrl' in 'a.yaml, b.yaml'`,
 	}
 	if diff := cmp.Diff(want, problemsOf(t, w)); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestForeignKeysAreLeftAlone(t *testing.T) {
-	w := one(foreign, "GITHUB_TOKEN=x", "POSTGRES_HOST=db")
-	maps.Copy(w.files, map[string]string{"examples/org.yaml": "kind: User\n"})
-	c := mustLoad(t, w)
-	if c.App.BaseURL != "http://localhost:3000" || c.Backend.Listen.Port != 7007 {
-		t.Errorf("got %+v", c)
-	}
-	if diff := cmp.Diff([]string{"GET", "HEAD", "PATCH", "POST", "PUT", "DELETE"}, c.Backend.CORS.Methods); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(map[string][]string{"connect-src": {"'self'", "http:", "https:"}}, c.Backend.CSP); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// foreign is shaped like the app-config of an ordinary portal, most of which is not ours to judge.
-const foreign = `app:
-  title: Portal
-  baseUrl: http://localhost:3000
-  analytics: {ga4: {measurementId: G-000000, debug: true}}
-  extensions:
-    - api:core.auth.github: false
-    - page:catalog: {config: {path: /c}}
-  packages: all
-organization: {name: Example}
-enableExperimentalRedirectFlow: true
-backend:
-  auth:
-    keys:
-      - secret: ${BACKEND_SECRET}
-    externalAccess:
-      - type: static
-        options: {token: "${CI_TOKEN}", subject: ci}
-  baseUrl: http://localhost:7007
-  listen:
-    port: 7007
-  trustProxy: loopback
-  csp:
-    connect-src: ["'self'", 'http:', 'https:']
-  cors:
-    origin: http://localhost:3000
-    methods: [GET, HEAD, PATCH, POST, PUT, DELETE]
-    credentials: true
-    preflightContinue: false
-  database:
-    client: better-sqlite3
-    connection: ':memory:'
-    pool: {min: 1}
-    plugin:
-      catalog: {client: pg, connection: {host: "${POSTGRES_HOST}"}}
-  cache: {store: memory}
-  reading:
-    allow: [{host: example.com}, {host: '*.mozilla.org', paths: [/x/]}]
-  rateLimit: {window: 6s, incomingRequestLimit: 100}
-  discovery:
-    endpoints: [{target: http://host/api, plugins: [catalog]}]
-integrations:
-  github:
-    - host: github.com
-      token: ${GITHUB_TOKEN}
-      apps: [{$env: UNSET_APP}]
-proxy:
-  endpoints:
-    /test: {target: 'https://example.com', changeOrigin: true, headers: {X-Key: 12}}
-techdocs: {builder: local, generator: {runIn: docker}, publisher: {type: local}}
-scaffolder: {}
-kubernetes: null
-catalog:
-  import: {entityFilename: catalog-info.yaml, pullRequestBranchName: backstage-integration}
-  rules:
-    - allow: [Component, System, API, Resource, Location]
-  locations:
-    - type: file
-      target: ../../examples/entities.yaml
-  processingInterval: {minutes: 30}
-permission: {enabled: true}
-1: {true: numeric and boolean keys}
-auth:
-  experimentalDynamicClientRegistration: {enabled: false}
-  autologout: {enabled: false}
-  session: {secret: a-session-secret-of-sorts}
-  providers:
-    guest: {}
-    google: null
-`
-
-// sample is the public client of the user's guide.
-const sample = `auth:
-  environment: development
-  providers:
-    oidc-pkce:
-      development:
-        metadataUrl: ${OIDC_METADATA_URL}
-        clientId: ${OIDC_CLIENT_ID}
-        # clientSecret not needed for PKCE
-        prompt: auto
-        scope: 'openid profile email'
-backend:
-  baseUrl: http://localhost:7007
-  listen:
-    port: 7007
-app:
-  baseUrl: http://localhost:3000
-`
-
-func TestPublicClientSample(t *testing.T) {
-	c := mustLoad(t, one(sample, "OIDC_METADATA_URL=https://idp.example.com/m", "OIDC_CLIENT_ID=my-public-client-id"))
-	if len(c.Auth.Providers) != 1 || c.Auth.Environment != "development" || c.Auth.DevIDP.Enabled || c.Development {
-		t.Fatalf("got %+v", c.Auth)
-	}
-	e := c.Auth.Providers[0].Envs()[0]
-	type oidc struct {
-		MetadataURL  string   `config:"metadataUrl,required"`
-		ClientID     string   `config:"clientId,required"`
-		ClientSecret string   `config:"clientSecret"`
-		Prompt       string   `config:"prompt"`
-		Scope        []string `config:"scope,words"`
-	}
-	var got oidc
-	if err := e.Decode(&got); err != nil {
-		t.Fatal(err)
-	}
-	want := oidc{
-		MetadataURL: "https://idp.example.com/m", ClientID: "my-public-client-id", Prompt: "auto",
-		Scope: []string{"openid", "profile", "email"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

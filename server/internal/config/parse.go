@@ -16,6 +16,9 @@ import (
 const (
 	// maxFile is the largest config file, in bytes.
 	maxFile = 1 << 20
+	// maxTokens is how many keys, values and signs one file may hold. The parser's time grows with the square of the keys
+	// of an object; this many, some 10,000 lines of settings, take it a second or two at the worst.
+	maxTokens = 40_000
 	// maxDepth is how deep objects and lists may nest.
 	maxDepth = 64
 )
@@ -29,6 +32,10 @@ func parse(file string, src []byte, ps *problems) *node {
 		return nil
 	}
 	tokens := rejoin(lexer.Tokenize(string(bytes.TrimPrefix(src, []byte("\ufeff")))))
+	if len(tokens) > maxTokens {
+		ps.add(Position{File: file}, "", "holds more than %d keys, values and signs", maxTokens)
+		return nil
+	}
 	if at, deep := tooDeep(tokens); deep {
 		ps.add(positionOf(file, at), "", "nests deeper than %d levels", maxDepth)
 		return nil

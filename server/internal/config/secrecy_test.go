@@ -17,6 +17,7 @@ var ways = []string{
 	canary, "'" + canary + " '", "${CANARY}", "x-${CANARY}", "${UNSET:-" + canary + "}", "{$env: CANARY}", "{$file: canary.txt}",
 	"{$include: canary.yaml#value}", "[" + canary + "]", "{a: " + canary + "}", "\"" + canary + "\\q\"", "@" + canary,
 	canary + ": " + canary, "!!str " + canary, "|\n      " + canary, "{$file: " + canary + "}", "{$file: '${CANARY}'}",
+	"{$env: '${CANARY}'}",
 	"{$include: '${CANARY}'}", "[" + canary, "*" + canary, "5m" + canary, "1" + canary,
 }
 
@@ -32,13 +33,40 @@ var places = []string{
 	"auth.providers.x.y.type", "auth.providers.x.y.signIn", "auth.providers.x.y.signIn.resolvers", "auth.providers.x.y.choice",
 }
 
+// planted is a world in which the canary is a variable, a file, and part of a file.
+func planted() world {
+	return world{
+		env:   map[string]string{"CANARY": canary},
+		files: map[string]string{"canary.txt": canary + "\n", "canary.yaml": "value: " + canary + "\n"},
+	}
+}
+
 func TestNoMessageHoldsAValue(t *testing.T) {
+	for _, place := range places {
+		wrong := 0
+		for _, way := range ways {
+			w := planted()
+			w.paths, w.files["a.yaml"] = []string{"a.yaml", "base.yaml"}, nested(place, way)
+			w.files["base.yaml"] = "app: {baseUrl: 'http://a'}\nbackend: {baseUrl: 'http://b'}\n"
+			err := everyError(w)
+			if err == nil {
+				continue
+			}
+			wrong++
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("%s: %s: a message holds the value: %v", place, way, err)
+			}
+		}
+		if wrong == 0 {
+			t.Errorf("%s: nothing was wrong, so nothing was shown", place)
+		}
+	}
+}
+
+func TestNoMessageHoldsAValueOfSeveral(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		w := one("")
-		w.env["CANARY"] = canary
-		w.files["canary.txt"] = canary + "\n"
-		w.files["canary.yaml"] = "value: " + canary + "\n"
+		w := planted()
 		for i := range rapid.IntRange(1, 4).Draw(t, "files") {
 			path := fmt.Sprintf("%d.yaml", i)
 			w.paths = append(w.paths, path)

@@ -81,7 +81,7 @@ type sourceFile struct {
 // files reads the config files, or the built-in one if there is none.
 func (l *loader) files() []sourceFile {
 	files := l.readAll()
-	if len(files) == 0 && len(l.problems) == 0 {
+	if len(files) == 0 && len(l.problems.list) == 0 {
 		l.source.Defaults = true
 		files = []sourceFile{{defaultsFile, defaults}}
 	}

@@ -89,7 +89,7 @@ func TestScalars(t *testing.T) {
 		t.Run(tt.yaml, func(t *testing.T) {
 			var ps problems
 			n := parse("f", []byte("a: "+tt.yaml), &ps)
-			if len(ps) > 0 {
+			if len(ps.list) > 0 {
 				t.Fatal(ps.err())
 			}
 			if diff := cmp.Diff(tt.want, anyOf(n.get("a"))); diff != "" {
@@ -110,6 +110,9 @@ one:
   a: 3
 both: {<<: [*base, *second], e: 7}
 list: [&x 1, *x]
+? explicit
+: 1
+&k anchored: 2
 `)
 	base := map[string]any{"a": int64(1), "b": map[string]any{"c": int64(2)}}
 	want := map[string]any{
@@ -117,7 +120,7 @@ list: [&x 1, *x]
 		"second": map[string]any{"a": int64(5), "d": int64(6)},
 		"one":    map[string]any{"a": int64(3), "b": map[string]any{"c": int64(2)}},
 		"both":   map[string]any{"a": int64(1), "b": map[string]any{"c": int64(2)}, "d": int64(6), "e": int64(7)},
-		"list":   []any{int64(1), int64(1)},
+		"list":   []any{int64(1), int64(1)}, "explicit": int64(1), "anchored": int64(2),
 	}
 	if diff := cmp.Diff(want, loadTree(t, w)); diff != "" {
 		t.Error(diff)
@@ -172,6 +175,8 @@ func TestBadYAML(t *testing.T) {
 		{"deep brackets", "a: " + strings.Repeat("[", 70) + strings.Repeat("]", 70), []string{"app-config.yaml:1:68: nests deeper than 64 levels"}},
 		{"deep dashes", strings.Repeat("- ", 70) + "x", []string{"app-config.yaml:1:131: nests deeper than 64 levels"}},
 		{"laughs", laughs, []string{"app-config.yaml: has more than 100000 values, includes and aliases counted"}},
+		{"a list as key", "a: &x [1]\nb:\n  *x : 1\n", []string{"app-config.yaml:3:3 b: want a string as key, found a list"}},
+		{"many keys", strings.Repeat("a: b\n", maxTokens/3+1), []string{"app-config.yaml: holds more than 40000 keys, values and signs"}},
 		{"escape in quotes", `a: "\q"`, []string{"app-config.yaml:1:6: invalid YAML: found unknown escape character"}},
 	}
 	for _, tt := range tests {

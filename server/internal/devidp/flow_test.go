@@ -242,12 +242,14 @@ func TestClockOfTheProvider(t *testing.T) {
 		t.Errorf("old access token: %d, want 401", status)
 	}
 	refresh, _ := tokens["refresh_token"].(string)
-	clock.pass(50 * time.Minute)
-	status, body := r.post(t, tokenPath, refreshForm(refresh))
-	if status != http.StatusOK {
-		t.Fatalf("refresh in time: %d, want 200", status)
+	for range 2 { // The second refresh comes later than the first refresh token would have lived.
+		clock.pass(50 * time.Minute)
+		status, body := r.post(t, tokenPath, refreshForm(refresh))
+		if status != http.StatusOK {
+			t.Fatalf("refresh in time: %d, want 200", status)
+		}
+		refresh, _ = body["refresh_token"].(string)
 	}
-	refresh, _ = body["refresh_token"].(string)
 	clock.pass(time.Hour)
 	if status, body := r.post(t, tokenPath, refreshForm(refresh)); body["error"] != "invalid_grant" {
 		t.Errorf("old refresh token: %d %v, want invalid_grant", status, body["error"])

@@ -50,9 +50,8 @@ type personYAML struct {
 // LoadPeople reads people from YAML: a list of mappings with the keys that the comment of the default people.yaml names.
 // An unknown key, a missing subject or e-mail, a subject that appears twice and an empty list are errors.
 func LoadPeople(data []byte) ([]Person, error) {
-	var written []personYAML
-	err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&written)
-	if err != nil && !errors.Is(err, io.EOF) {
+	written, err := decodePeople(data)
+	if err != nil {
 		return nil, fmt.Errorf("read people: %w", err)
 	}
 	people := make([]Person, len(written))
@@ -63,6 +62,22 @@ func LoadPeople(data []byte) ([]Person, error) {
 		return nil, err
 	}
 	return people, nil
+}
+
+var errYAML = errors.New("the file is no list of people")
+
+// decodePeople turns a panic into an error: goccy/go-yaml 1.19 follows a nil pointer for a tagged mapping in a list's place.
+func decodePeople(data []byte) (written []personYAML, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errYAML
+		}
+	}()
+	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&written)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	return written, err
 }
 
 // DefaultPeople are the people of a development server without settings: two who can sign in, one whose e-mail address is

@@ -37,3 +37,18 @@ func grantOnce(ctx context.Context, s *storage) error {
 	_, _, _, err = s.CreateAccessAndRefreshTokens(ctx, &done, "")
 	return err
 }
+
+func TestRequestIsCompletedOnce(t *testing.T) {
+	s := newStorage()
+	s.now, s.clients = (&fakeClock{now: time.Unix(0, 0)}).Now, map[string]Client{"a": {ID: "a", Secret: "b"}}
+	request, err := s.CreateAuthRequest(t.Context(), &oidc.AuthRequest{ClientID: "a"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.complete(request.GetID(), session{subject: "jane-doe"}); !ok {
+		t.Error("the first answer does not count")
+	}
+	if _, ok := s.complete(request.GetID(), session{subject: "john-roe"}); ok {
+		t.Error("the second answer counts as well")
+	}
+}

@@ -201,3 +201,19 @@ func TestUserinfoWithoutToken(t *testing.T) {
 		}
 	}
 }
+
+func TestNarrowerRefresh(t *testing.T) {
+	r := newRig(t)
+	first, _ := r.tokens(t, jane)["refresh_token"].(string)
+	form := refreshForm(first)
+	form.Set("scope", "openid")
+	_, narrow := r.post(t, tokenPath, form)
+	access, _ := narrow["access_token"].(string)
+	if _, got := r.get(t, userinfoPath, access); !cmp.Equal(got, map[string]any{"sub": "jane-doe"}) {
+		t.Errorf("userinfo of a narrower token is %v, want the subject only", got)
+	}
+	second, _ := narrow["refresh_token"].(string)
+	if _, wide := r.post(t, tokenPath, refreshForm(second)); wide["scope"] != allScopes {
+		t.Errorf("the next refresh has the scope %v, want %s", wide["scope"], allScopes)
+	}
+}

@@ -23,7 +23,7 @@ const supersededLife = time.Minute
 // The error is about the address alone: an unknown provider or environment, or a provider that has no callback. Everything
 // else is FinishOutput.Err, for the page.
 func (f *Flow) Finish(ctx context.Context, in FinishInput) (FinishOutput, error) {
-	e, err := f.callbackEntry(in.Provider, in.Query.Get("env"))
+	e, err := f.callbackEntry(in.Provider, in.Env)
 	if err != nil {
 		return FinishOutput{}, err
 	}
@@ -81,7 +81,7 @@ func (f *Flow) accept(ctx context.Context, e *Entry, in FinishInput, state strin
 	if f.providers[strings.ToLower(e.ID)].envs[tx.Env] == nil {
 		return tx, unknownEnv(tx.Env) // the configuration changed while the user was at the provider
 	}
-	if env := in.Query.Get("env"); env != "" && env != tx.Env {
+	if in.Env != "" && in.Env != tx.Env {
 		return tx, fault.New(fault.NotAllowed, "env_mismatch", "The callback is for another environment than the start", nil)
 	}
 	if tx.Origin != "" && !f.origins.allows(tx.Origin) {
@@ -104,7 +104,7 @@ func (f *Flow) accept(ctx context.Context, e *Entry, in FinishInput, state strin
 
 // checkRepeated refuses a callback whose OAuth parameters could be read in two ways (RFC 6749 section 3.1).
 func checkRepeated(query url.Values) error {
-	for _, name := range []string{"code", "state", "error", "error_description", "iss", "env"} {
+	for _, name := range []string{"code", "state", "error", "error_description", "iss"} {
 		n := len(query[name])
 		for key := range query {
 			if strings.HasPrefix(key, name+"[") {

@@ -116,8 +116,7 @@ func TestFinishElsewhere(t *testing.T) {
 		_, err := w.Finish(t.Context(), signin.FinishInput{Provider: provider, Query: q, Cookies: j.cookies()})
 		wantCode(t, err, code)
 	}
-	q.Set("env", "nosuch")
-	_, err = w.Finish(t.Context(), signin.FinishInput{Provider: "idp", Query: q, Cookies: j.cookies()})
+	_, err = w.Finish(t.Context(), signin.FinishInput{Provider: "idp", Env: "nosuch", Query: q, Cookies: j.cookies()})
 	wantCode(t, err, "env_unknown")
 	if n, _ := w.up.calls(); n != 0 {
 		t.Errorf("the provider was asked %d times", n)

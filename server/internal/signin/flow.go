@@ -25,6 +25,7 @@ type StartOutput struct {
 
 // FinishInput is one call of the callback.
 type FinishInput struct {
+	// Env is the query's, repeated ones joined by a comma.
 	Provider, Env string
 	// Query is as it was sent, repeated keys included. Form is nil unless the callback came as one.
 	Query, Form url.Values

@@ -163,7 +163,7 @@ func (f *Flow) Known(id string) error {
 }
 
 func unknownProvider(id string) error {
-	return fault.New(fault.NotFound, "provider_unknown", "Unknown auth provider '"+id+"'", nil)
+	return fault.New(fault.NotFound, "provider_unknown", "Unknown auth provider '"+clip(id)+"'", nil)
 }
 
 // entry picks the configuration that a request is about: the environment it names, else auth.environment, else

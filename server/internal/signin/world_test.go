@@ -369,7 +369,7 @@ func (w *world) begin(j jar, in signin.StartInput) string {
 // back is the callback of a browser that was at the provider.
 func (w *world) back(j jar, query url.Values) signin.FinishOutput {
 	w.t.Helper()
-	out, err := w.Finish(w.t.Context(), signin.FinishInput{Provider: "idp", Query: query, Cookies: j.cookies()})
+	out, err := w.Finish(w.t.Context(), signin.FinishInput{Provider: "idp", Env: query.Get("env"), Query: query, Cookies: j.cookies()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

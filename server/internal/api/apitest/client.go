@@ -122,7 +122,7 @@ func (c *Client) Do(r *http.Request) Response {
 	c.tb.Helper()
 	out := c.exchange(r)
 	op, params, found := c.doc.find(r.Method, r.URL.EscapedPath())
-	if !found {
+	if !found || refusedByServer(out.Status) {
 		if err := undeclared(c.doc, r.Method, out); err != nil {
 			c.tb.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
 		}
@@ -142,6 +142,9 @@ func (c *Client) Do(r *http.Request) Response {
 	note(out.Operation)
 	return out
 }
+
+// refusedByServer tells answers that net/http gives by itself: no operation has seen the request.
+func refusedByServer(status int) bool { return status == http.StatusRequestHeaderFieldsTooLarge }
 
 // exchange sends the request and reads the answer.
 func (c *Client) exchange(r *http.Request) Response {

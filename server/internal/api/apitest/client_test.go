@@ -64,6 +64,7 @@ func TestClientHoldsAnswersAgainstTheDocument(t *testing.T) {
 		{"unknown path refused badly", "GET", "/api/auth/v2/providers", answers(404, "application/json", `{}`), "error body"},
 		{"unknown path refused with a broken body", "GET", "/api/auth/v2/providers", answers(404, "application/json", `{`), "read body"},
 		{"unknown method taken", "PUT", "/api/auth/v1/providers", answers(200, "application/json", `{}`), "does not have"},
+		{"net/http's own answer", "GET", "/api/auth/v1/providers", answers(431, "text/plain; charset=utf-8", "431"), ""},
 		{"options", "OPTIONS", "/api/auth/v1/providers", answers(200, "text/html", `GET`), ""},
 	}
 	for _, tt := range tests {
