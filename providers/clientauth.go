@@ -69,8 +69,6 @@ func newClientAuth(c clientCredentials, now func() time.Time) (*clientAuth, erro
 func (a *clientAuth) check(c clientCredentials) (err error) {
 	switch a.method {
 	case oidc.AuthMethodNone:
-		// A secret that the method does not send must not be sent by accident either.
-		a.secret = ""
 		return nil
 	case oidc.AuthMethodPrivateKeyJWT:
 		a.signer, err = keySigner(c.PrivateKey, c.KeyID)

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,9 +113,10 @@ func parseEmail(s string) (emailAddress, error) {
 		return emailAddress{}, fmt.Errorf("email longer than %d bytes", longest)
 	}
 	local, domain, _ := strings.Cut(s, "@")
-	if local == "" || strings.Contains(domain, "@") || strings.ContainsFunc(local, unsafeInEmail) {
-		return emailAddress{}, fmt.Errorf("want one local part and one domain")
+	if local == "" || strings.ContainsFunc(local, unsafeInEmail) {
+		return emailAddress{}, errors.New("local part is empty or needs quotes")
 	}
+	// A second @ is no part of a label.
 	if _, err := domainLabels(domain); err != nil {
 		return emailAddress{}, err
 	}
@@ -132,7 +134,7 @@ func domainLabels(domain string) ([]string, error) {
 	labels := strings.Split(strings.ToLower(domain), ".")
 	for _, l := range labels {
 		if l == "" || strings.ContainsFunc(l, func(r rune) bool { return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-			return nil, fmt.Errorf("domain is not a list of DNS labels")
+			return nil, errors.New("domain is not a list of DNS labels")
 		}
 	}
 	return labels, nil

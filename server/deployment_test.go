@@ -147,6 +147,11 @@ func (d *deployment) start(ln net.Listener, s settings) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.run(ln, cfg)
+}
+
+// run is the server of main on a listener that is open already.
+func (d *deployment) run(ln net.Listener, cfg *config.Config) {
 	log := slog.New(slog.NewJSONHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
 	d.stop, d.done = cancel, make(chan error, 1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -254,5 +255,41 @@ func wantError(t *testing.T, got errorDetail, code, name, phrase string) {
 	t.Helper()
 	if got.Code != code || got.Name != name || !strings.HasPrefix(got.Message, phrase) || got.AttemptID == "" {
 		t.Errorf("got %+v, want %s %s %q", got, code, name, phrase)
+	}
+}
+
+// TestKeySet is security E02: one set under both addresses, public members only, cacheable.
+func TestKeySet(t *testing.T) {
+	b := deploy(t, settings{}).browser()
+	one, two := b.Get("/api/auth/.well-known/jwks.json"), b.Get("/api/auth/.well-known/backstage/auth/v1/jwks.json")
+	if string(one.Body) != string(two.Body) || one.Header.Get("ETag") != two.Header.Get("ETag") || !strings.HasPrefix(one.Header.Get("ETag"), `"`) {
+		t.Errorf("the two addresses differ: %s %s", one.Body, two.Body)
+	}
+	var set struct{ Keys []map[string]any }
+	if err := json.Unmarshal(one.Body, &set); err != nil || len(set.Keys) != 1 {
+		t.Fatalf("%v, %s", err, one.Body)
+	}
+	for member := range set.Keys[0] {
+		if !slices.Contains([]string{"kty", "crv", "x", "y", "kid", "alg"}, member) {
+			t.Errorf("member %s", member)
+		}
+	}
+	if res := b.Get("/api/auth/.well-known/jwks.json", apitest.Header("If-None-Match", one.Header.Get("ETag"))); res.Status != http.StatusNotModified {
+		t.Errorf("conditional: %d", res.Status)
+	}
+	if !strings.Contains(one.Header.Get("Cache-Control"), "max-age=") {
+		t.Errorf("Cache-Control %q", one.Header.Get("Cache-Control"))
+	}
+}
+
+// TestCallbackByPost: the callback reads its query, whatever a form beside it says (contract/core.md R8).
+func TestCallbackByPost(t *testing.T) {
+	b := deploy(t, settings{}).browser()
+	to := strings.TrimPrefix(b.toCallback("jane.doe@example.com"), b.d.base)
+	path, query, _ := strings.Cut(to, "?")
+	inForm := b.Post(path, apitest.Body("application/x-www-form-urlencoded", query))
+	wantError(t, posted(t, inForm).Error, "state_invalid", "NotAllowedError", "OAuth state is invalid, missing nonce")
+	if m := posted(t, b.Post(to)); m.Error.Name != "" {
+		t.Errorf("got %+v", m.Error)
 	}
 }

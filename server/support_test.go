@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"stagedoor/server/internal/api/apitest"
+	"stagedoor/server/internal/playground/browsertest"
 )
 
 // testsWithCoverage runs the tests, and after a full and good run demands that every operation of the document was spoken.
 func testsWithCoverage(m *testing.M) int {
-	code := m.Run()
+	code := browsertest.Run(m)
 	filtered := false
 	for _, arg := range os.Args[1:] {
 		filtered = filtered || strings.HasPrefix(arg, "-test.run=") || strings.HasPrefix(arg, "-test.skip=") || strings.HasPrefix(arg, "-test.bench=") || strings.HasPrefix(arg, "-test.list=") || strings.HasPrefix(arg, "-test.fuzz=")

@@ -14,8 +14,11 @@ import (
 
 // What an IssuerConfig means by zero.
 const (
-	DefaultLifetime     = time.Hour
-	DefaultRotation     = 24 * time.Hour
+	// DefaultLifetime is the life of a token (contract/core.md T5).
+	DefaultLifetime = time.Hour
+	// DefaultRotation is how long a key signs.
+	DefaultRotation = 24 * time.Hour
+	// DefaultPublishAhead is how long Backstage's verifiers cache the key set (contract/core.md T15).
 	DefaultPublishAhead = 10 * time.Minute
 )
 
@@ -32,7 +35,7 @@ type IssuerConfig struct {
 	// Algorithm is the JWS algorithm of new keys (contract/core.md T4); empty means DefaultAlgorithm. Static keys have
 	// their own.
 	Algorithm string
-	// Lifetime is the life of a token, whole seconds up to MaxLifetime; zero means DefaultLifetime.
+	// Lifetime is the life of a token, a second to MaxLifetime; zero means DefaultLifetime. Claims count whole seconds.
 	Lifetime time.Duration
 	// Rotation is how long a key signs, a minute or more; zero means DefaultRotation. It is independent of Lifetime.
 	Rotation time.Duration
@@ -216,7 +219,8 @@ func (i *Issuer) JWKS(ctx context.Context) (Document, error) {
 
 // Run keeps the keys fresh until ctx ends, and returns nil then. While it runs, no call waits for the store, except the
 // first and those that verify a token with an unknown key; without it, a call does so now and then. A store that does
-// not answer is logged and asked again later.
+// not answer is logged and asked again later. A look into the store that is under way when ctx ends is given ten seconds
+// at most, and not waited for.
 func (i *Issuer) Run(ctx context.Context) error { return i.ring.run(ctx) }
 
 // encoding is that of all parts of a JWS (RFC 7515 section 2), with only one accepted spelling.

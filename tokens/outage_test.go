@@ -51,6 +51,9 @@ func TestStoreDown(t *testing.T) {
 	if kids := publishedKids(t, i); len(kids) != 2 {
 		t.Errorf("published %v, want the overdue key as well", kids)
 	}
+	if _, err := i.Verify(t.Context(), strings.TrimSpace(vectors(t)["plain/user"])); !errors.Is(err, tokens.ErrInvalid) {
+		t.Errorf("verify with an unknown key: error %v, want ErrInvalid", err)
+	}
 }
 
 // TestStoreReadOnly cannot change keys; what is there goes on, and what has expired is served no longer.
@@ -68,6 +71,9 @@ func TestStoreReadOnly(t *testing.T) {
 	}
 	if kids := publishedKids(t, i); !slices.Equal(kids, []string{second}) {
 		t.Errorf("published %v, want the last key only; %s has expired", kids, first)
+	}
+	if _, err := i.Verify(t.Context(), strings.TrimSpace(vectors(t)["plain/user"])); !errors.Is(err, tokens.ErrInvalid) {
+		t.Errorf("verify with an unknown key: error %v, want ErrInvalid, as all keys could be read", err)
 	}
 }
 
@@ -156,6 +162,22 @@ func TestUnknownKeyFlood(t *testing.T) {
 	_, _ = i.Verify(t.Context(), forged)
 	if n := store.readCount() - before; n != 2 {
 		t.Errorf("after the cool-down the store was asked %d times, want twice", n)
+	}
+}
+
+// TestForeignHeaderOfKnownKey must not cause a look into the store: the key is there, the header is just not ours.
+func TestForeignHeaderOfKnownKey(t *testing.T) {
+	c, store := newClock(), newFlakyStore()
+	i := newIssuer(t, tokens.IssuerConfig{Now: c.Now, Store: store})
+	kid := kidOf(t, mustIssue(t, i, "user:default/jane").Raw)
+	c.Advance(time.Minute)
+	before := store.readCount()
+	forged := b64(`{"typ":"vnd.backstage.user","alg":"none","kid":"`+kid+`"}`) + "." + b64(goodPayload) + "."
+	if _, err := i.Verify(t.Context(), forged); !errors.Is(err, tokens.ErrInvalid) {
+		t.Errorf("error %v, want ErrInvalid", err)
+	}
+	if n := store.readCount() - before; n != 0 {
+		t.Errorf("the store was asked %d times", n)
 	}
 }
 

@@ -36,8 +36,8 @@ type ring struct {
 	flight  singleflight.Group
 	// tried is when the store was last asked, in Unix nanoseconds.
 	tried atomic.Int64
-	// failure is why the last look failed, nil if it did not.
-	failure atomic.Pointer[error]
+	// unread is why the store could not be read the last time, nil if it could.
+	unread atomic.Pointer[error]
 	// running says that run keeps the copy fresh, so that no request has to wait for the store.
 	running atomic.Bool
 }
@@ -67,8 +67,8 @@ func (r *ring) renewed(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if failure := r.failure.Load(); failure != nil {
-		return s, *failure
+	if unread := r.unread.Load(); unread != nil {
+		return s, *unread
 	}
 	return s, nil
 }
@@ -126,29 +126,29 @@ func (r *ring) renew(ctx context.Context) (*snapshot, error) {
 	r.tried.Store(now.UnixNano())
 	before := r.current.Load()
 	s, err := r.reconcile(ctx, before)
-	r.note(ctx, err)
+	if err != nil {
+		r.log.ErrorContext(ctx, "signing keys could not be renewed", "error", err)
+	}
+	if s == nil {
+		r.unread.Store(&err)
+	} else {
+		r.unread.Store(nil)
+	}
 	if s == nil || s.signer(now, r.schedule.lifetime) == nil {
 		s = before
 	}
-	if s == nil {
-		return nil, errors.Join(err, errNoSigner)
+	switch {
+	case s != nil:
+		r.current.Store(s)
+		return s, nil
+	case err != nil:
+		return nil, err
 	}
-	r.current.Store(s)
-	return s, nil
+	return nil, errNoSigner
 }
 
-// note keeps and logs how a look went.
-func (r *ring) note(ctx context.Context, err error) {
-	if err == nil {
-		r.failure.Store(nil)
-		return
-	}
-	r.failure.Store(&err)
-	r.log.ErrorContext(ctx, "signing keys could not be renewed", "error", err)
-}
-
-// reconcile reads the store and changes it as the schedule wants, until nothing is left to do. With an error comes what
-// was read before it, if anything.
+// reconcile reads the store and changes it as the schedule wants, until nothing is left to do. If a change fails, what was
+// read comes with the error; if reading does, nothing.
 func (r *ring) reconcile(ctx context.Context, before *snapshot) (*snapshot, error) {
 	known := map[string]*signingKey{}
 	if before != nil {

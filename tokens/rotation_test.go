@@ -216,29 +216,33 @@ func TestPrivateKeysAreSealed(t *testing.T) {
 	}
 }
 
-// TestStoredRowsAreBound changes rows as someone with write access to the database could.
+// TestStoredRowsAreBound changes rows as someone with write access to the database could. None of them signs any more;
+// those with a readable public key still verify, as they would under a lost secret.
 func TestStoredRowsAreBound(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		change func(mine *tokens.Key, other tokens.Key)
+		name             string
+		change           func(mine *tokens.Key, other tokens.Key)
+		signs, published bool
 	}{
-		{"private key of another row", func(mine *tokens.Key, other tokens.Key) { mine.Private = other.Private }},
-		{"row under another kid", func(mine *tokens.Key, _ tokens.Key) { mine.ID = "renamed" }},
-		{"public key of another row", func(mine *tokens.Key, other tokens.Key) { mine.Public = other.Public }},
+		{"private key of another row", func(mine *tokens.Key, other tokens.Key) { mine.Private = other.Private }, false, true},
+		{"row under another kid", func(mine *tokens.Key, _ tokens.Key) { mine.ID = "renamed" }, false, true},
+		{"public key of another row", func(mine *tokens.Key, other tokens.Key) { mine.Public = other.Public }, false, true},
+		{"no private key", func(mine *tokens.Key, _ tokens.Key) { mine.Private = nil }, false, true},
+		{"no public key", func(mine *tokens.Key, _ tokens.Key) { mine.Public = nil }, false, false},
+		{"symmetric key", func(mine *tokens.Key, _ tokens.Key) {
+			mine.Public = []byte(`{"kty":"oct","k":"c2VjcmV0"}`)
+		}, false, false},
+		{"point off the curve", func(mine *tokens.Key, _ tokens.Key) {
+			mine.Public = []byte(`{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}`)
+		}, false, false},
+		{"unknown algorithm", func(mine *tokens.Key, _ tokens.Key) { mine.Algorithm = "HS256" }, false, false},
 		{"public key with more members", func(mine *tokens.Key, _ tokens.Key) {
 			mine.Public = append([]byte(`{"use":"enc","d":"c2VjcmV0","x5u":"http://x",`), mine.Public[1:]...)
-		}},
-		{"no private key", func(mine *tokens.Key, _ tokens.Key) { mine.Private = nil }},
-		{"no public key", func(mine *tokens.Key, _ tokens.Key) { mine.Public = nil }},
-		{"symmetric key", func(mine *tokens.Key, _ tokens.Key) { mine.Public = []byte(`{"kty":"oct","k":"c2VjcmV0"}`) }},
-		{"unknown algorithm", func(mine *tokens.Key, _ tokens.Key) { mine.Algorithm = "HS256" }},
+		}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			donor, source := tokens.NewMemoryStore(), tokens.NewMemoryStore()
-			mustIssue(t, newIssuer(t, tokens.IssuerConfig{Store: donor}), "user:default/jane")
-			mustIssue(t, newIssuer(t, tokens.IssuerConfig{Store: source}), "user:default/jane")
-			mine := storedKeys(t, source)[0]
-			c.change(&mine, storedKeys(t, donor)[0])
+			mine := firstKey(t)
+			c.change(&mine, firstKey(t))
 			store := tokens.NewMemoryStore()
 			if err := store.AddKey(t.Context(), mine); err != nil {
 				t.Fatal(err)
@@ -248,9 +252,11 @@ func TestStoredRowsAreBound(t *testing.T) {
 			if _, err := i.Verify(t.Context(), token.Raw); err != nil {
 				t.Errorf("verify: %v", err)
 			}
-			tampered := c.name != "public key with more members"
-			if kid := kidOf(t, token.Raw); tampered == (kid == mine.ID) {
-				t.Errorf("signed by %s", kid)
+			if signs := kidOf(t, token.Raw) == mine.ID; signs != c.signs {
+				t.Errorf("signs: %v, want %v", signs, c.signs)
+			}
+			if published := slices.Contains(publishedKids(t, i), mine.ID); published != c.published {
+				t.Errorf("published: %v, want %v", published, c.published)
 			}
 			doc, err := i.JWKS(t.Context())
 			if err != nil || bytes.Contains(doc.Body, []byte("c2VjcmV0")) || bytes.Contains(doc.Body, []byte("x5u")) {
@@ -258,6 +264,14 @@ func TestStoredRowsAreBound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firstKey returns the row of a key that an issuer of its own made.
+func firstKey(t tb) tokens.Key {
+	t.Helper()
+	store := tokens.NewMemoryStore()
+	mustIssue(t, newIssuer(t, tokens.IssuerConfig{Store: store}), "user:default/jane")
+	return storedKeys(t, store)[0]
 }
 
 // TestLostSecret restarts with another secret: the old key stays and verifies, a new one signs, at once because there is

@@ -47,8 +47,10 @@ func newSnapshot(keys []*signingKey, now time.Time, maxAge time.Duration, before
 		return s, nil
 	}
 	var err error
-	s.doc, err = newDocument(s.published, maxAge)
-	return s, err
+	if s.doc, err = newDocument(s.published, maxAge); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func samePublic(a, b *signingKey) bool { return a.ID == b.ID && bytes.Equal(a.Public, b.Public) }

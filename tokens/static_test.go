@@ -93,7 +93,7 @@ func TestStaticRefuses(t *testing.T) {
 		{"no private file", with(func(k *tokens.StaticKey) { k.PrivatePEM = []byte("nonsense") }), "PRIVATE KEY"},
 		{"files swapped", with(func(k *tokens.StaticKey) {
 			k.PublicPEM, k.PrivatePEM = k.PrivatePEM, k.PublicPEM
-		}), "PUBLIC KEY"},
+		}), `no "PUBLIC KEY" block`},
 		{"damaged", with(func(k *tokens.StaticKey) {
 			k.PrivatePEM = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
 		}), "parse PRIVATE KEY"},

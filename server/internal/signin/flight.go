@@ -169,10 +169,27 @@ func (f *flight) ask(ctx context.Context, s Session) (landed, error) {
 	stop()
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
+	if err != nil && r.Session.RefreshToken != "" {
+		f.keep(ctx, s, m, r.Session.RefreshToken)
+		return landed{}, err
+	}
 	if err != nil {
 		return landed{}, f.refused(ctx, s, err)
 	}
 	return f.land(ctx, s, m, r, asked)
+}
+
+// keep stores a refresh token that the provider gave before the refresh failed at a later step, and gives the lease back: the old
+// one may be spent. The answer itself counts as not given.
+func (f *flight) keep(ctx context.Context, s Session, m material, token string) {
+	m.RefreshToken = token
+	sealed, err := f.sealMaterial(s.ID, m)
+	if err == nil {
+		err = f.cfg.Sessions.FinishLease(ctx, f.lease, Renewal{Scope: s.Scope, Tokens: sealed, RefreshedAt: s.RefreshedAt})
+	}
+	if err != nil {
+		f.cfg.Log.WarnContext(ctx, "rotated refresh token not stored", "error", err)
+	}
 }
 
 // afterwards is time to note what a flight learned, also when its own time is up: the provider may have rotated the token, and

@@ -268,6 +268,24 @@ func TestRefreshFailures(t *testing.T) {
 	}
 }
 
+// TestRefreshFailsLate: the provider rotated the token, then something else went wrong. The new token is the only good one.
+func TestRefreshFailsLate(t *testing.T) {
+	w := newWorld(t)
+	j := w.signIn()
+	w.clock.add(time.Minute)
+	w.up.late = true
+	w.up.fail = &providers.Error{Kind: providers.ErrUnavailable, Code: "idp_error", Message: "userinfo is down"}
+	for range 3 {
+		_, err := w.again(j)
+		wantCode(t, err, "idp_error")
+	}
+	w.up.fail = nil
+	s, err := w.again(j)
+	if err != nil || s.ProviderInfo.AccessToken != "access-5" {
+		t.Errorf("afterwards: %+v, %v", s, err)
+	}
+}
+
 func TestRefreshWithoutRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	w.up.noRefresh = true

@@ -49,8 +49,9 @@ type upstream struct {
 	email     string
 	lifetime  time.Duration
 	noRefresh bool
-	// fail is what the next calls end in.
+	// fail is what the next calls end in; with late, a refresh fails after the token was rotated.
 	fail error
+	late bool
 	// gate, if not nil, lets refreshes wait until it is closed.
 	gate chan struct{}
 
@@ -103,13 +104,17 @@ func (u *upstream) Refresh(ctx context.Context, in providers.RefreshInput) (prov
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.fail != nil {
+	if u.fail != nil && !u.late {
 		return providers.Result{}, u.fail
 	}
 	if in.RefreshToken != u.current {
 		return providers.Result{}, &providers.Error{Kind: providers.ErrExpired, Code: "idp_token_rejected", Message: "invalid_grant"}
 	}
-	return u.answer(), nil
+	r := u.answer()
+	if u.fail != nil {
+		r = providers.Result{Session: providers.Session{RefreshToken: r.Session.RefreshToken}}
+	}
+	return r, u.fail
 }
 
 func (u *upstream) answer() providers.Result {

@@ -96,7 +96,7 @@ func wrap(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, classify(err))
 }
 
-// classify adds the sentinel that belongs to the driver's or the file system's error, if there is one.
+// classify adds the sentinel that belongs to the driver's or the file system's error, if there is one. It may be nil.
 func classify(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)

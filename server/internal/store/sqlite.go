@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -28,7 +30,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	if err := probe(ctx, s.writer); err != nil {
+	if err := s.probe(ctx); err != nil {
 		return err
 	}
 	migrations, err := fs.Sub(embedded, "migrations")
@@ -52,7 +54,7 @@ func (s *Store) connect() (err error) {
 	if err := makeFile(s.opts.Path); err != nil {
 		return err
 	}
-	if s.writer, err = pool(s.dsn("synchronous(NORMAL)"), 1); err != nil {
+	if s.writer, err = pool(s.dsn("journal_mode(WAL)", "synchronous(NORMAL)"), 1); err != nil {
 		return err
 	}
 	s.reader, err = pool(s.dsn("query_only(1)"), readers)
@@ -60,11 +62,10 @@ func (s *Store) connect() (err error) {
 }
 
 // dsn names the file and its settings. WAL with synchronous NORMAL keeps every commit if the process dies; if the machine
-// does, the last ones may be gone, but never part of one.
-func (s *Store) dsn(pragma string) string {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(" + strconv.FormatInt(s.opts.BusyTimeout.Milliseconds(), 10) + ")", "journal_mode(WAL)", pragma,
-	}}
+// does, the last ones may be gone, but never part of one. WAL is a property of the file, so that only the writer sets it.
+func (s *Store) dsn(pragmas ...string) string {
+	busy := "busy_timeout(" + strconv.FormatInt(s.opts.BusyTimeout.Milliseconds(), 10) + ")"
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append(pragmas, busy)}
 	file := url.URL{Scheme: "file", OmitHost: true, Path: s.opts.Path, RawQuery: q.Encode()}
 	return file.String()
 }
@@ -92,9 +93,34 @@ func makeFile(path string) error {
 	return f.Close()
 }
 
-// probe takes the write lock and gives it back: whether the file can be written must be known before the migrations, whose
-// library tries again for seconds.
-func probe(ctx context.Context, db *sql.DB) error {
+// probeEvery is how often probe tries again.
+const probeEvery = 10 * time.Millisecond
+
+// probe makes the first connection, takes the write lock and gives it back: whether the file can be written must be known
+// before the migrations, whose library tries again for seconds.
+//
+// It has to wait for other processes on its own account. A connection that turns a new file to WAL needs the file for
+// itself, and where others are just connecting SQLite gives up at once instead of waiting for BusyTimeout.
+func (s *Store) probe(ctx context.Context) error {
+	patience, cancel := context.WithTimeout(ctx, s.opts.BusyTimeout)
+	defer cancel()
+	again := time.NewTicker(probeEvery)
+	defer again.Stop()
+	for {
+		err := lockOnce(ctx, s.writer)
+		if !errors.Is(classify(err), ErrBusy) || patience.Err() != nil {
+			return err
+		}
+		select {
+		case <-patience.Done():
+			return err
+		case <-again.C:
+		}
+	}
+}
+
+// lockOnce takes the write lock and gives it back.
+func lockOnce(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("lock for writing: %w", err)

@@ -130,10 +130,12 @@ function takeRedirectFailure() {
   const url = new URL(location.href);
   const message = url.searchParams.get('error');
   const code = url.searchParams.get('error_code');
+  const attemptId = url.searchParams.get('attempt_id');
   url.searchParams.delete('error');
   url.searchParams.delete('error_code');
+  url.searchParams.delete('attempt_id');
   if (url.href !== location.href) history.replaceState(null, '', url);
   const expected = sessionStorage.getItem(redirectingKey);
   sessionStorage.removeItem(redirectingKey);
-  return expected && message !== null ? new Failure({ message, code }) : null;
+  return expected && message !== null ? new Failure({ message, code, attemptId }) : null;
 }
