@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,9 +28,15 @@ func (s *Store) Consume(ctx context.Context, id string, until time.Time) error {
 }
 
 // SaveUserInfo stores the document about a user, replacing what was there.
+//
+// Most refreshes say what the last one said, so it looks before it writes: readers do not queue for the one writer. Somebody who
+// writes between the look and the return is as if they had come afterwards.
 func (s *Store) SaveUserInfo(ctx context.Context, userRef string, info []byte) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	if stored, err := s.read.SelectUserInfo(ctx, userRef); err == nil && bytes.Equal(stored, info) {
+		return nil
+	}
 	return wrap("save user info", s.write.SaveUserInfo(ctx, sqlitedb.SaveUserInfoParams{
 		UserRef: userRef, Info: blob(info),
 	}))

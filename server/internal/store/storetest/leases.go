@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"stagedoor/server/internal/signin"
 )
@@ -74,37 +76,56 @@ func leaseExcludes(t *testing.T, b bench) {
 	s := b.session("a")
 	s.Tokens = []byte("0")
 	must(t, b.CreateSession(t.Context(), s))
-	var wg sync.WaitGroup
+	finished := make(chan struct{}, counters*rounds)
+	all, ctx := errgroup.WithContext(t.Context())
 	for i := range counters {
-		wg.Go(func() {
-			for range rounds {
-				if err := countOnce(t, b.handle(i), strconv.Itoa(i)); err != nil {
-					t.Errorf("flight %d: %v", i, err)
-					return
-				}
-			}
-		})
+		c := counter{store: b.handle(i), lease: lease(strconv.Itoa(i)), finished: finished}
+		all.Go(func() error { return c.count(ctx, rounds) })
 	}
-	wg.Wait()
+	must(t, all.Wait())
 	got, err := b.Session(t.Context(), "a")
 	must(t, err)
 	wantEqual(t, string(got.Tokens), strconv.Itoa(counters*rounds))
 }
 
-func countOnce(t *testing.T, s Store, owner string) error {
+// counter is one flight of leaseExcludes.
+type counter struct {
+	store Store
+	lease signin.Lease
+	// finished gets one value whenever a flight has given the lease back. Who was refused waits for it, because one that
+	// asked on and on would keep the holder from writing.
+	finished chan struct{}
+}
+
+func (c counter) count(ctx context.Context, rounds int) error {
+	for range rounds {
+		s, err := c.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(string(s.Tokens))
+		if err != nil {
+			return err
+		}
+		if err := c.store.FinishLease(ctx, c.lease, signin.Renewal{Tokens: []byte(strconv.Itoa(n + 1))}); err != nil {
+			return err
+		}
+		c.finished <- struct{}{}
+	}
+	return nil
+}
+
+func (c counter) acquire(ctx context.Context) (signin.Session, error) {
 	for {
-		got, err := s.AcquireLease(t.Context(), lease(owner))
-		if errors.Is(err, signin.ErrNotOwner) {
-			continue
+		s, err := c.store.AcquireLease(ctx, c.lease)
+		if !errors.Is(err, signin.ErrNotOwner) {
+			return s, err
 		}
-		if err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return signin.Session{}, ctx.Err()
+		case <-c.finished:
 		}
-		n, err := strconv.Atoi(string(got.Tokens))
-		if err != nil {
-			return err
-		}
-		return s.FinishLease(t.Context(), lease(owner), signin.Renewal{Tokens: []byte(strconv.Itoa(n + 1))})
 	}
 }
 
