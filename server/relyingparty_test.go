@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -340,5 +341,25 @@ func TestSlowProviderIsAlone(t *testing.T) {
 	d.idp.Release()
 	if m := posted(t, <-stuck); m.Error.Name != "" {
 		t.Errorf("after the wait: %+v", m.Error)
+	}
+}
+
+// TestManyGroups is security C16: a provider that sends every group there is keeps nobody out, and makes no token that others refuse.
+func TestManyGroups(t *testing.T) {
+	d := deploy(t, settings{})
+	groups := make([]string, 5000)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("group-%04d-%s", i, strings.Repeat("x", 60))
+	}
+	d.idp.Misbehave(func(f *devidp.Faults) {
+		f.IDToken.Edit = func(claims map[string]any) { claims["groups"] = groups }
+	})
+	b := d.browser()
+	s := b.signIn("jane.doe@example.com")
+	if len(s.BackstageIdentity.Token) > 8<<10 {
+		t.Errorf("a Backstage token of %d bytes", len(s.BackstageIdentity.Token))
+	}
+	if res, s := b.refresh(""); res.Status != http.StatusOK || s.BackstageIdentity == nil {
+		t.Errorf("refresh: %d", res.Status)
 	}
 }

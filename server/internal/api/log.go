@@ -21,7 +21,7 @@ func (s *Server) end(x *exchange) {
 	}
 	s.log.LogAttrs(ctx, slog.LevelDebug, "request",
 		slog.String("request", x.id), slog.String("method", clip(x.request.Method)), slog.String("operation", x.operation),
-		slog.Int("status", x.status), slog.Int64("bytes", x.written), slog.Duration("took", s.now().Sub(x.started)))
+		slog.Int("status", x.status), slog.Int64("bytes", x.written), slog.Int64("tookMs", s.now().Sub(x.started).Milliseconds()))
 }
 
 // logFailure writes the one line of a failed request: ours with the cause, the caller's only for those who debug. Neither

@@ -30,7 +30,7 @@ func (f *Flow) newAttempt(what, id string, e *Entry) attempt {
 
 // end writes the attempt's one line and puts its id on the error. It never logs whom the attempt was about.
 func (a attempt) end(ctx context.Context, err error) error {
-	took := slog.Duration("took", a.now().Sub(a.started))
+	took := slog.Int64("tookMs", a.now().Sub(a.started).Milliseconds())
 	if err == nil {
 		a.log.InfoContext(ctx, a.what+" succeeded", took)
 		return nil

@@ -64,7 +64,7 @@ func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
 func up(ctx context.Context, p *goose.Provider, log *slog.Logger) error {
 	done, err := p.Up(ctx)
 	for _, m := range done {
-		log.InfoContext(ctx, "database migrated", "schema", m.Source.Version, "took", m.Duration)
+		log.InfoContext(ctx, "database migrated", "schema", m.Source.Version, "tookMs", m.Duration.Milliseconds())
 	}
 	return err
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stagedoor/server/internal/signin"
+	"stagedoor/server/internal/store/sqlitedb"
 	"stagedoor/server/internal/store/storetest"
 	"stagedoor/tokens"
 	"stagedoor/tokens/tokenstest"
@@ -151,6 +154,9 @@ func TestTimeoutEndsTheWait(t *testing.T) {
 	if err := s.CreateSession(t.Context(), session("a")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error is %v, want %v", err, context.DeadlineExceeded)
 	}
+	if n := s.writer.Stats().WaitCount; n != 1 {
+		t.Errorf("%d calls queued for the one writer, want 1", n)
+	}
 	s.opts.Timeout = DefaultTimeout
 	must(t, tx.Rollback())
 	must(t, s.CreateSession(t.Context(), session("a")))
@@ -195,6 +201,39 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("error is %v", err)
 		}
+	}
+}
+
+func TestSweepStatementsAreBounded(t *testing.T) {
+	const batch = 2
+	ctx, s := t.Context(), open(t, Options{})
+	tests := []struct {
+		name   string
+		remove func() (int64, error)
+	}{
+		{"idle sessions", func() (int64, error) {
+			return s.write.SweepIdleSessions(ctx, sqlitedb.SweepIdleSessionsParams{UsedBefore: math.MaxInt64, Batch: batch})
+		}},
+		{"expired sessions", func() (int64, error) {
+			return s.write.SweepExpiredSessions(ctx, sqlitedb.SweepExpiredSessionsParams{Now: math.MaxInt64, Batch: batch})
+		}},
+		{"adoptions", func() (int64, error) {
+			return s.write.SweepAdoptions(ctx, sqlitedb.SweepAdoptionsParams{Now: math.MaxInt64, Batch: batch})
+		}},
+		{"transactions", func() (int64, error) {
+			return s.write.SweepTransactions(ctx, sqlitedb.SweepTransactionsParams{Now: math.MaxInt64, Batch: batch})
+		}},
+	}
+	for i := range 3 * batch {
+		must(t, s.AdoptSession(ctx, session(fmt.Sprint(i))))
+		must(t, s.Consume(ctx, fmt.Sprint(i), time.Time{}))
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if n, err := tt.remove(); n != batch || err != nil {
+				t.Errorf("removed %d rows, %v, want %d", n, err, batch)
+			}
+		})
 	}
 }
 

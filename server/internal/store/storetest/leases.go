@@ -77,7 +77,9 @@ func leaseExcludes(t *testing.T, b bench) {
 	s.Tokens = []byte("0")
 	must(t, b.CreateSession(t.Context(), s))
 	finished := make(chan struct{}, counters*rounds)
-	all, ctx := errgroup.WithContext(t.Context())
+	stuck, cancel := context.WithTimeout(t.Context(), time.Minute) // a lease that is never given back ends the test
+	defer cancel()
+	all, ctx := errgroup.WithContext(stuck)
 	for i := range counters {
 		c := counter{store: b.handle(i), lease: lease(strconv.Itoa(i)), finished: finished}
 		all.Go(func() error { return c.count(ctx, rounds) })
