@@ -32,6 +32,7 @@ func run(ctx context.Context, args []string, stderr *os.File) int {
 		return 2
 	}
 	log := newLogger(stderr, os.Getenv("LOG_LEVEL"))
+	slog.SetDefault(log) // for the libraries that have no other way
 	cfg, err := config.Load(config.LoadInput{Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
 	if err == nil {
 		err = serve(ctx, cfg, log)

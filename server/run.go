@@ -58,13 +58,13 @@ func serveOn(ctx context.Context, ln net.Listener, cfg *config.Config, log *slog
 	defer wg.Wait()
 	defer stopBackground()
 
+	h.state.Store(serving)
 	failed := make(chan error, 1)
 	go func() { failed <- listen(srv, ln) }()
 	log.Info("listening", "address", ln.Addr().String(), "api", cfg.Backend.BaseURL+mount)
 	if cfg.Development {
 		log.Info("open the playground at " + cfg.Backend.BaseURL + "/")
 	}
-	h.state.Store(serving)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
