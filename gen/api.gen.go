@@ -75,6 +75,43 @@ func (e ProviderDescriptionFlows) Valid() bool {
 	}
 }
 
+// Attempt One failed sign-in or refresh.
+type Attempt struct {
+	// Advice What an operator can do about it.
+	Advice    *string `json:"advice,omitempty"`
+	AttemptID string  `json:"attemptId"`
+
+	// Code The stable code of the error.
+	Code string `json:"code"`
+	Env  string `json:"env"`
+
+	// Message What the user saw.
+	Message  string        `json:"message"`
+	Provider string        `json:"provider"`
+	Steps    []AttemptStep `json:"steps"`
+
+	// Time ISO 8601, UTC.
+	Time string `json:"time"`
+
+	// What What was attempted, e.g. sign-in or refresh.
+	What string `json:"what"`
+}
+
+// AttemptStep One question on the way to the user's identity.
+type AttemptStep struct {
+	// Code The code of the error it ended in, if it did.
+	Code *string `json:"code,omitempty"`
+
+	// Lookup What it asked the catalog for, values masked.
+	Lookup *string `json:"lookup,omitempty"`
+
+	// Name The rule or resolver.
+	Name string `json:"name"`
+
+	// Outcome What came of it.
+	Outcome string `json:"outcome"`
+}
+
 // AuthResponse A session as the front end keeps it. Empty where a refresh was optional and nobody is signed in.
 type AuthResponse struct {
 	// BackstageIdentity Who the user is in the portal. Absent where no sign-in resolver is configured.
@@ -259,6 +296,12 @@ type ProviderInfo struct {
 // ProviderList The configured providers.
 type ProviderList struct {
 	Providers []ProviderDescription `json:"providers"`
+}
+
+// UserCookie How long the cookie for limited access lasts.
+type UserCookie struct {
+	// ExpiresAt ISO 8601, UTC, with milliseconds.
+	ExpiresAt string `json:"expiresAt"`
 }
 
 // UserInfoClaims The user's entity ref, what it owns, and what else the sign-in added.
@@ -790,6 +833,15 @@ func (a UserInfoClaims) MarshalJSON() ([]byte, error) {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ClearUserCookie Remove the cookie for limited access
+	// (DELETE /.backstage/auth/v1/cookie)
+	ClearUserCookie(ctx echo.Context) error
+	// IssueUserCookie Get a cookie for limited access
+	// (GET /.backstage/auth/v1/cookie)
+	IssueUserCookie(ctx echo.Context) error
+	// GetPluginJwks Get the key set of our plugin tokens
+	// (GET /.backstage/auth/v1/jwks.json)
+	GetPluginJwks(ctx echo.Context) error
 	// GetLiveness Is the process alive
 	// (GET /.backstage/health/v1/liveness)
 	GetLiveness(ctx echo.Context) error
@@ -805,6 +857,9 @@ type ServerInterface interface {
 	// GetOpenidConfiguration Get the discovery document
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx echo.Context) error
+	// GetAttempt Find out why a sign-in failed
+	// (GET /v1/attempts/{attemptId})
+	GetAttempt(ctx echo.Context, attemptID string) error
 	// ListProviders List the configured providers
 	// (GET /v1/providers)
 	ListProviders(ctx echo.Context) error
@@ -834,6 +889,33 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ClearUserCookie converts echo context to params.
+func (w *ServerInterfaceWrapper) ClearUserCookie(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ClearUserCookie(ctx)
+	return err
+}
+
+// IssueUserCookie converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueUserCookie(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueUserCookie(ctx)
+	return err
+}
+
+// GetPluginJwks converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPluginJwks(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPluginJwks(ctx)
+	return err
 }
 
 // GetLiveness converts echo context to params.
@@ -878,6 +960,22 @@ func (w *ServerInterfaceWrapper) GetOpenidConfiguration(ctx echo.Context) error 
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOpenidConfiguration(ctx)
+	return err
+}
+
+// GetAttempt converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAttempt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "attemptId" -------------
+	var attemptID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "attemptId", ctx.Param("attemptId"), &attemptID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter attemptId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAttempt(ctx, attemptID)
 	return err
 }
 
@@ -1284,6 +1382,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/.well-known/openid-configuration", wrapper.GetOpenidConfiguration, options.OperationMiddlewares["getOpenidConfiguration"]...)
 	router.GET(options.BaseURL+"/v1/userinfo", wrapper.GetUserInfo, options.OperationMiddlewares["getUserInfo"]...)
 	router.GET(options.BaseURL+"/v1/providers", wrapper.ListProviders, options.OperationMiddlewares["listProviders"]...)
+	router.GET(options.BaseURL+"/.backstage/auth/v1/jwks.json", wrapper.GetPluginJwks, options.OperationMiddlewares["getPluginJwks"]...)
+	router.DELETE(options.BaseURL+"/.backstage/auth/v1/cookie", wrapper.ClearUserCookie, options.OperationMiddlewares["clearUserCookie"]...)
+	router.GET(options.BaseURL+"/.backstage/auth/v1/cookie", wrapper.IssueUserCookie, options.OperationMiddlewares["issueUserCookie"]...)
+	router.GET(options.BaseURL+"/v1/attempts/:attemptId", wrapper.GetAttempt, options.OperationMiddlewares["getAttempt"]...)
 	router.GET(options.BaseURL+"/.backstage/health/v1/liveness", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/.backstage/health/v1/readiness", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
 
@@ -1315,6 +1417,123 @@ type JwksJSONResponse struct {
 }
 
 type NotModifiedResponse struct {
+}
+
+type ClearUserCookieRequestObject struct {
+}
+
+type ClearUserCookieResponseObject interface {
+	VisitClearUserCookieResponse(w http.ResponseWriter) error
+}
+
+type ClearUserCookie204Response struct {
+}
+
+func (response ClearUserCookie204Response) VisitClearUserCookieResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ClearUserCookiedefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response ClearUserCookiedefaultJSONResponse) VisitClearUserCookieResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueUserCookieRequestObject struct {
+}
+
+type IssueUserCookieResponseObject interface {
+	VisitIssueUserCookieResponse(w http.ResponseWriter) error
+}
+
+type IssueUserCookie200JSONResponse UserCookie
+
+func (response IssueUserCookie200JSONResponse) VisitIssueUserCookieResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueUserCookiedefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response IssueUserCookiedefaultJSONResponse) VisitIssueUserCookieResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPluginJwksRequestObject struct {
+}
+
+type GetPluginJwksResponseObject interface {
+	VisitGetPluginJwksResponse(w http.ResponseWriter) error
+}
+
+type GetPluginJwks200JSONResponse struct{ JwksJSONResponse }
+
+func (response GetPluginJwks200JSONResponse) VisitGetPluginJwksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPluginJwks304Response = NotModifiedResponse
+
+func (response GetPluginJwks304Response) VisitGetPluginJwksResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetPluginJwksdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response GetPluginJwksdefaultJSONResponse) VisitGetPluginJwksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetLivenessRequestObject struct {
@@ -1528,6 +1747,59 @@ type GetOpenidConfigurationdefaultJSONResponse struct {
 }
 
 func (response GetOpenidConfigurationdefaultJSONResponse) VisitGetOpenidConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttemptRequestObject struct {
+	AttemptID string `json:"attemptId"`
+}
+
+type GetAttemptResponseObject interface {
+	VisitGetAttemptResponse(w http.ResponseWriter) error
+}
+
+type GetAttempt200JSONResponse Attempt
+
+func (response GetAttempt200JSONResponse) VisitGetAttemptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttempt404JSONResponse ErrorResponse
+
+func (response GetAttempt404JSONResponse) VisitGetAttemptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAttemptdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response GetAttemptdefaultJSONResponse) VisitGetAttemptResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1959,6 +2231,15 @@ func (response StartProviderAuthdefaultJSONResponse) VisitStartProviderAuthRespo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ClearUserCookie Remove the cookie for limited access
+	// (DELETE /.backstage/auth/v1/cookie)
+	ClearUserCookie(ctx context.Context, request ClearUserCookieRequestObject) (ClearUserCookieResponseObject, error)
+	// IssueUserCookie Get a cookie for limited access
+	// (GET /.backstage/auth/v1/cookie)
+	IssueUserCookie(ctx context.Context, request IssueUserCookieRequestObject) (IssueUserCookieResponseObject, error)
+	// GetPluginJwks Get the key set of our plugin tokens
+	// (GET /.backstage/auth/v1/jwks.json)
+	GetPluginJwks(ctx context.Context, request GetPluginJwksRequestObject) (GetPluginJwksResponseObject, error)
 	// GetLiveness Is the process alive
 	// (GET /.backstage/health/v1/liveness)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
@@ -1974,6 +2255,9 @@ type StrictServerInterface interface {
 	// GetOpenidConfiguration Get the discovery document
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx context.Context, request GetOpenidConfigurationRequestObject) (GetOpenidConfigurationResponseObject, error)
+	// GetAttempt Find out why a sign-in failed
+	// (GET /v1/attempts/{attemptId})
+	GetAttempt(ctx context.Context, request GetAttemptRequestObject) (GetAttemptResponseObject, error)
 	// ListProviders List the configured providers
 	// (GET /v1/providers)
 	ListProviders(ctx context.Context, request ListProvidersRequestObject) (ListProvidersResponseObject, error)
@@ -2010,6 +2294,75 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ClearUserCookie operation middleware
+func (sh *strictHandler) ClearUserCookie(ctx echo.Context) error {
+	var request ClearUserCookieRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ClearUserCookie(ctx.Request().Context(), request.(ClearUserCookieRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClearUserCookie")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ClearUserCookieResponseObject); ok {
+		return validResponse.VisitClearUserCookieResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IssueUserCookie operation middleware
+func (sh *strictHandler) IssueUserCookie(ctx echo.Context) error {
+	var request IssueUserCookieRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueUserCookie(ctx.Request().Context(), request.(IssueUserCookieRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueUserCookie")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueUserCookieResponseObject); ok {
+		return validResponse.VisitIssueUserCookieResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPluginJwks operation middleware
+func (sh *strictHandler) GetPluginJwks(ctx echo.Context) error {
+	var request GetPluginJwksRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPluginJwks(ctx.Request().Context(), request.(GetPluginJwksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPluginJwks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPluginJwksResponseObject); ok {
+		return validResponse.VisitGetPluginJwksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // GetLiveness operation middleware
@@ -2121,6 +2474,31 @@ func (sh *strictHandler) GetOpenidConfiguration(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetOpenidConfigurationResponseObject); ok {
 		return validResponse.VisitGetOpenidConfigurationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAttempt operation middleware
+func (sh *strictHandler) GetAttempt(ctx echo.Context, attemptID string) error {
+	var request GetAttemptRequestObject
+
+	request.AttemptID = attemptID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAttempt(ctx.Request().Context(), request.(GetAttemptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAttempt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAttemptResponseObject); ok {
+		return validResponse.VisitGetAttemptResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2334,84 +2712,96 @@ func (sh *strictHandler) StartProviderAuth(ctx echo.Context, provider Provider, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Dxrb+O2ln+F0C7QW0Cxkz52cFPshzSTtmlnMkEyvXOBIkho6dhiLZMqSdnxFvnvi3NISrJF2U4n0y6w",
-	"/TQTiyLP+039nmRqUSkJ0prk9Pek4povwIKmv855WU54Nr/QWmn8IQeTaVFZoWRymnwo1swWwCqtliIH",
-	"zTRMawM5+8fNd+fsv1599c+UGchwNftqdDL6YnTy+ShJE4Ev/1aDXidpIvkCktME6Ig0MVkBC45n2XWF",
-	"D4zVQs6Sp6d0E5zXXVC2IXvfgeozw1ZK54ZNlWbC7gTgvrvNHmBUDvGDeW0LpcX/cEI8UzkwDbbWEnI2",
-	"2aTYEDD40p7zL+Qyfnym5FTMag05A7kUWskFSMvUdPNk9gamlqnanrJVwS09tJpLwx3DNCxgMQFtUgal",
-	"AfaAaI06Oz6EBzksoVQV/TZIXbncg8+lMXF8hDE1aAe/MIxLswLtROyfXxy/GpQoYcyeI9/RMbzEp7ws",
-	"1epiUdn1v3hZQ3JqdQ3pFjiXU2bApkQrDVMNpmArUZZMKsumXJRMTJlUzIAxSEMEd8lFySclsElt3WIn",
-	"DIxLBnge02AqJQ0wIY0Fno8Yoj3VSloGMmcGZG6YwLdtoWrLOFsijEOIq4BWBPuJUiVwSehfe1EYlmKQ",
-	"VmROjBsdFzn+OhXIAxjNRimbCVvUk5TNlJqVkDI1t7zlSsVt0cIWtknSRMNvtdCQB1K3sMIjX1QlmOT0",
-	"l8RtnqSJ2z1JE9w+uUsj/LyB32owFvIPwhZ9rN7WxrIJsId/v33zg7WVX/7wDeNoGxYoYlwqW4BmRlhg",
-	"GZfIWKQ/Gg52Jte2EHLm5B6Zy746PmkwLYA7zDyu/z5qADoiiHZL422mqohFoZ8N42YOOYKJJhWttHXW",
-	"ZFUgpKbiGaQsU4sFZ0qzCR80LYaO2QOK5XbAuBl8xBo3QUb1/PbmOxQQ62x9iqKtKv5bDUwqmQ0KKu21",
-	"E5QnFBOnHWQdGkeUKWlBWtLcqiq9lI5/Nc4btDv+p4Zpcpr8x7j1c2P31Ixptxu/vzutj7B2PCT1hvwb",
-	"0v2JytfM8LVhq2I9Sp7S5DtNKG0AZuHRjgu7KDchiuC4eeoN2Qe0dOyH92/fsIrPgFm00ZUy1hAEW9qp",
-	"wdSlTZH1zjZxoyTKs7CGIK81pMwq5wK4RoewEjJXqxb6G8iFhszG+a79UzYt1YqRRfJOg1dVypQMx5CV",
-	"Yg/kTh8Yl7n//z36tAcmJL1EkoBy4ZSGmPtGOWx2A/CzLoMvM5Zr8ufDpqRH7Kc0+XE1Ny8mQ7jZPhH6",
-	"8cNPt+iWLRcSzUdVT0qRsTmsXVBi1RwkW4IWUw/EFmXOeVbA0bmSVquyT54f1IqVSs7QMdAmoNmCr9kc",
-	"oHKEgmeSKU0u3vNZ/6TzgssZGAaPPLMlWh+Q4QSWKzDP58aVsm9VjkDnAxYHLNpaPEVJrwj4R1YKFGO0",
-	"JTmK1eX06EpJOHrLbVaMCAnPJNz3rLZFw6feOWeNy+bupNb7IhENmX+KDhBlDYy3/p8bFjwuibtUZB6E",
-	"YUbMJMGGVKm0qkBb4QwZhrHG8hlckju1631y9m3vhSfacypK2PfutV/m3iD/eymn6oDX2rVITs8+NfkV",
-	"zcRTmnwbw2I7R3BGpzYYO5ig/5XSlpcjdjYxZIuIqBg5iZk8EmTQVLl0r7QBbZ+O8FgJDeZS3kKmZB4J",
-	"Ia9qjGLRZBi3hNXSipKgaOD3Kuh3w2MwIOA2OU1yVU8o7vDYS9oPsRcHsq7LMTonLufbwEzJj2dzFMKz",
-	"60uW8bIk0PrK2mrcL/6EDnR3EcaR5zvntRnw8mSx2QQKIXOiFP3QJ/8CjOEziOh2cPK/7wGXVqXNRoPA",
-	"vgbLRRmTL27ZimRIKznrg8itxTD7MmJdvhMoDi6rcKuCeBrQS8ocSzWLkDxNskC7vfGFozK+Ek0Yz9CL",
-	"YXpgJJ/DfcYNUMqYslJg5BggylVWY4bVuIceSIfwIpItltyY4FCJyynDsJ5dyqq2F4HtL8NEHw8POXgX",
-	"aHHPEscDVkv0glap3Cfv2xJoC5VHka51RF6uuS3ITFMEwiaA4cyYV2JM+e1eVP15bvcdiA55mo52oZdQ",
-	"UwZLBKTVfq/zEVsXgt+9MueVxYPuKX5AJOzWdoLug97DbKE2PUqFik6z1yC1/AbxNJTS/c8MJR616VPF",
-	"/R6qMf4AIS3M0EpvwdRZHIPmB+ClLXaB49KfUIuotMrAmJ12sV8yw5xSA8/XUTU2zekg6wUCreZJ6ql5",
-	"t088/dsx5IZ9NMkkPeuafOeFUFWoPiQsUysZwVWtJGhTiOqCtriBaYR27hkGTaBBZuAC35lWdWXoDJd2",
-	"N3uhXRILOk1YWJiogvsfuNZ83f4drSF53BkuwU0DbTEsiVA1pQcNQjtJ1uDkYvkQ6/jiCP7/NIcpr0s7",
-	"nqF+fX6AD19Tir4JQxqldIzTP67m5PnyXLi49LrDsFhd652ETlLiamuvvj551Snffh7xrOUsypZML6O/",
-	"x13TXMSt99xJat+VxW29ie/+GP11vT8uweMdcCkhOkBnsyun+PH23RX7ABP2E6zZLdgYYb+OEBYTQ/y3",
-	"kfw9CWhfF7aRwQ1jGLxRM1XbYRw+UFxOJQ+tVijWplB1mbOZYhIebcrElHG5pvi9j0hJ2/8c88NbFXq3",
-	"kkod37DC2sowpVmpMl4Wyti4yvTQeVeBFPm5zxd2FBNyYTJFfjfEVamrW1AUJPNKCUmVFm4ZPAoTCTyc",
-	"gbo3dYW5jEteDzdVIr8n+3qPCY+Qs3tezu6pqvvHt6Q6eXTpr6u5ua+1iD4M/vken/zh001NXPi4TdDg",
-	"CTlV94EF+/XUY93BMbbNDiyHQT+US2lfFmK6dt0m65EUZqOPZqEsDeMTVAl6ANooOWIXJLKuL0MVngkw",
-	"Thl0Xz5zYaqSr68GI3+k0meG+XVUR4kGJLCIJl6dLWgF43mufTDU26MSma11BJCfb96EsqTfzNc0mH/l",
-	"QM0PtYqdXUF0c53uWLcJtxVpt12uSCxDDSJvHB5ALh+IFZbP4Rvf0Vk1ZrNhacENk0rC8yKaaalWJl7w",
-	"450aFZ6PIorJIpkx3+YM54Rop1JVXZEy+FIvIf4oNiR2l9EayNxUbTFnnlGjEaO5rGuCMaaISoUVtow6",
-	"TpRFFAtTqFX8zcFIb47hq5q2hPcRrbD7wy5y9j72crClm6IQGHK3QwJDZe3w6GvLFZLFMSN2rdXjunlg",
-	"UL+86od8XVDAHAnMMsxK3g+XmsKmR6aCTExFxtwr7uy4FfioQlt3+2dX2Q5A5DPDLl+77SkkEZbN+JIK",
-	"xvEkK95rwy1nmksLOaMlZqvbZoSclb7dZp5pmt6IocpHxCZF8qzm0cGhYcwo7gsV21NiQv6zcQJ+Tg7v",
-	"+WIeHEaTOaUbyWXappvUYqVSnK8I8zyPFoClPSTbbLoGlJvhWYxaufiPVvWseJ5dNvVkt0fcAmC/7THU",
-	"5EZsdtF9V6TuESy5sQ3RlG76FMYqFLA2qEBQh8LafZK1JQfbyPhN+pgg6SCrtbDrW9zKN0OAa9BntWva",
-	"u7++C5bhxw/vQ4uYBhjoaUtOzBVcdVXNBYQ9qNvsfmrbzU3P5YjX1I0PXK3ET7B2zTt4tKAlL1+rLGLi",
-	"2iIdHsRed2uyviToIDKn43Fz3Eioca4yQxXGMdk07yOoJ+g6rh7G5oSd2yXRNmNg+tn1JY0ydGqKrt1y",
-	"inpGTVNXc5kKKUwBruNVqhlqGfrvtlwSrEHq22CuNk6dsjRIFhgmbMr8kIpTYSomNFtTo5PiklUhsmKo",
-	"4hmal6YtPxk3/ZMzyi/ZZpukjX+4L1n1tjTM8nKOoYSwrJYL32hEsS9FBl6TPO3PKmqzfjE67hF/tVqN",
-	"OD0eKT0b+3fN+M3l+cXV7QW90wY023Jydn2ZpMkStHHMOhkdu/WqAskrkZwmX45O6NiK24IEbzxqGD4u",
-	"qCw5Xp6MS7EECW5SagYRy3dG5VLDuPEdYRPCUHLAGZdhgAo5XZZICVR/EuHLPDlNvgf7JpyyNX3xxfHx",
-	"i/XNN0qtkb75GaI6coJOxbOhDRsIXTHa2xi9JEf5SzxcVc04XKGMbbg9Tp7u0LYvFlyvk9PkcpN4HEFC",
-	"s8FnNJrkUEjuPu7Ap3SA1xp4LnYy+yoUktkEpkr7gYijumLCsFxJQO+KuZQblsAVwjC0/2qKL2aF09a8",
-	"RpfETFHbo9xHlD2huGnA+Qul4saVzZ/S5OvjL/+0U6/agv1fKo+3rvZmNZ9izD5BWywt2cZPI5YrKMuj",
-	"uVQr2bof58WWJ+NfV3MzCoSOyud7Z/vdzCT18fz8ERXafLwyFdpY8lmhFOdGOqJCSKM7cfnbzQt68SlN",
-	"vjz+av/i7kjKH2R4w7PvwfbqwB1mUW7D/tUZ/UnunrZp/3GUnmq12ON4p2Az58cHqf4ByvInhOb/H/kV",
-	"VZWPsu2yctwm8wUYpiQNR5GIt61sDbws1+4vw/7xrgJ5+ZqdKykhs+x1U5M+GR1vd156PImVuj+hYY4d",
-	"NzDt1q+tj16EjTa69yHMXJ6MN5LnKOMogeJNEE1DlxIAQ0jF1HSKIROb1NYqN5qD7rPPGUzyr5uzPiFD",
-	"NqoKA5xoa0d+iETpPEzSw2aN7uNZhIBs7NutZnS41Ih5y5xQr98b1bqxP8wtW/8xlO+GHj0l/C75jSpS",
-	"SGU/JbN66fsAw3yO7lH0fHJ5+lOafOWM5wtMGJ+xJS9F7utxlCsSmVxxYFWoBZPKjbqj9fLE+6Oxj8v3",
-	"MQh5SjeT/V/uNgMcVHNXDzKMbG+nXNEm/vvU/fcgdk/jgsu8BD2ehvHsuPfkc590+tzIUz6SBsNj5kdg",
-	"najnkIZZRdNwK2WZBm5hK1/GUBsBMn5G29SlDc0PN4ztpJpG/UfsCrgu195nh+FqYZgG12RiQhqR+zYD",
-	"n0GKyV7r28M07qbA/0AECcbDTa2nG7e+fomztl3SmJ4E2blnLY3aHLDO3Tg4YOGFXB507sbNtee+sFkw",
-	"3fvupTEUqT8/LnIMoMDoiwNXN2P6H2uwnShs3yTIPB06ina2sYISi0oN1bINX0CoOnx/8Z4u1owYsZcU",
-	"AOSScU1XFHIXmjbXAShqOkhkr1228rfY/i22W2LrMmJu/JWuXVK85SrcBAo1WqLCfREMd7gpgGl3yrIS",
-	"eIhMqN7s7LyGpQpOpdfb8/1hYV1c6YKZEbtyFwcmQMWYcHfA3TMzteugccMwM4kEngT+dXu97tMpx4Gy",
-	"vHkbb0jQXiS+2hpjikQ8t45+0xoTsFLNZpAzVVtXUg73NVzzvpYl9Sr7Q0+8NIothRF2m68YqnRGmHy4",
-	"dvLn3lTbvm/I3A0ixGwhjBFyljKjfPDhZq0XfM0ytQBnibuXH18q3Ov2ZbbDPcc2d3bnYuihGusj/cOy",
-	"hlrTpbegvNSNcIlC6Le/5XLtLlkwbpmSGbAFn7tLR/hzCNV6UWFfGW8cZEGp3vsrGZ9OJZubzC+nvu46",
-	"6v8tPd+4xBUtD7uOVMhsAiB0MbK5b+2akd4IP4S7Ww90k8tdsx28xvVnq/WV8plakNtOguvns8P98j9D",
-	"YT19t51vuHL0ggEjTbo1GWgkWDxM6T55oPi34v2teH+x4rHJml2/u33/DM9JfcJBv3kLIdQN8c+Q53OD",
-	"275a6gLfmVhSI8GHyryEfOOzIg7Lzi3eELjTpzG4maMB6Cv3LUIcFPPMjW98hFb3xyk7JZkZWEOtkVP2",
-	"QBOTD/7ivWjKNaoCCTplD2GS8sF/pWOLag+dW+sP9AEJf9GFhogZz6xhpZhDOGjoSwnTUq2SoU9k9KY6",
-	"Y7eEXt46bc3WaoGC4Ctn3XLWitNHCJpPEyCNR+zSsoX/Hgd9esVVZ6OfM6Gdd3+xIn5v4QHJ9t8ti5BD",
-	"7cmlwNgOrZMHgLmThuDosHInMNt22OfI2wbTf07BC9TA11Y2FOxZn0vo7LD5PaIwE+9CYFXrkAw89wsB",
-	"t2CPzt2I1cC9/W3lT5kFyRZC1hZM6ppklK+TAfCUCAZhlOz7ckC/Hv6JEyw/LYt+aujjOIZu93VvrH9s",
-	"vYMs3/aB3h4M2/udzX+UnJJ1PtvkG5S9safm/s3pq+PjV80t2Yj6f0v3aFcFt7AETeMEoc9JXZhOu87P",
-	"GLSb3TWI9DwR4p76ObVm4MzXEfNOt44Sts3PaoWhrk3S9CH/CdYm7TQWcXP3sQI5Vd5sKQNsVSimIQOx",
-	"BNIanza2J0X6ETHDtNUTdhWgzjZtf6z/9rVWE9SchappRtn70O1Bjs5ufhjk6e7pfwMAAP//",
+	"7Hxtb9s4tvBfIfQ8wOwCitPOzm7vZnA/ZNN0J9M2DZrOdoFB0dDSsc0xRWpIyq7vIP/94hySkmxRttO3",
+	"uRd3PrWxpMPD8/5G/pYVuqq1AuVsdvZbVnPDK3Bg6K8LLuWUF8tLY7TBH0qwhRG1E1plZ9nbxYa5BbDa",
+	"6JUowTADs8ZCyf70+tkF+9uT7/6eMwsFvs2+mzyefDt5/OdJlmcCP/61AbPJ8kzxCrKzDGiJPLPFAiqO",
+	"a7lNjQ+sM0LNs/v7fBudp31UdjF708PqG8vW2pSWzbRhwu1F4H0fzAFkdAnphXnjFtqI/+K08UKXwAy4",
+	"xigo2XSbYmPI4EcH1r9Uq/TyhVYzMW8MlAzUShitKlCO6dn2yuwFzBzTjTtj6wV39NAZriz3DDNQQTUF",
+	"Y3MG0gK7w21NehDv4oMSViB1Tb+NUletDuznytr0foS1DRiPv7CMK7sG40Xs798+ejIqUcLaA0u+omW4",
+	"xKdcSr2+rGq3+ReXDWRnzjSQ76BzNWMWXE60MjAzYBdsLaRkSjs240IyMWNKMwvWIg0R3RUXkk8lsGnj",
+	"/MteGBhXDHA9ZsDWWllgQlkHvJww3PbMaOUYqJJZUKVlAr92C904xtkKcRzbuI7bSux+qrUErmj7N0EU",
+	"xqUYlBOFF+NWx0WJv84E8gAm80nO5sItmmnO5lrPJeRMLx3vuFJzt+hwi2CyPDPwayMMlJHUHa7wgVe1",
+	"BJud/Zx54FmeeehZniH47F2e4Odr+LUB66B8K9xiuKuXjXVsCuzu3y9f/OBcHV6/+55xtA0VihhX2i3A",
+	"MCscsIIrZCzSHw0HO1cbtxBq7uUemcu+e/S43ekCuN9Z2Ou/T1qETgij/dJ4W+g6YVHoZ8u4XUKJaKJJ",
+	"RSvtvDVZLxBTW/MCclboquJMGzblo6bF0jIHUHHcjRg3i49Y6ybIqF7cvn6GAuK8rc9RtHXNf22AKa2K",
+	"UUElWHtRuUcx8dpB1qF1RIVWDpQjza1rGaT09BfrvUEH8f8bmGVn2f877fzcqX9qTwna6wDfrzbcsPE8",
+	"JPWG8nvS/akuN8zyjWXrxWaS3efZM0Nb2kLMwQd3unCV3MYoscftVV+TfUBLx3548/IFq/kcmEMbXWvr",
+	"LGGwo50GbCNdjqz3tolbrVCehbOEeWMgZ057F8ANOoS1UKVed9i/hlIYKFya7yY8ZTOp14wsUnAavK5z",
+	"plVchqwUuyN3ese4KsP/36NPu2NC0UckCSgXXmmIuS+0381+BH4yMvoy67ghfz5uSgbEvs+zH9dL+9lk",
+	"CIEdEqEf3z6/RbfsuFBoPupmKkXBlrDxQYnTS1BsBUbMAhI7lLngxQJOLrRyRssheX7Qaya1mqNjICBg",
+	"WMU3bAlQe0LBA8mUZ5dv+Hy40sWCqzlYBh944SRaH1BxBVZqsA/nxrV2L3WJSJcjFgcc2lpcRaugCPhH",
+	"IQWKMdqSEsXqanZyrRWcvOSuWExoE4FJCPfcOfS2wyVeKQi6zayYqxOhUIuCd8ft1EbXYJzwFoiXK1FA",
+	"Khbmzts9MNxpg86DlZrxKXpsH3bubD/PuEfqqkwQJ/dB4JgRxoiCQsugC6RjyUXAB4qD3yuwls/HtoIw",
+	"G4uekK+TYOte9DB4aB3URC7hoLKHdCjw5tZBjR8HaNwYvqG/RZXA8ur2FfuPvz16nLOf3lwkMcSwdmR3",
+	"a47mi1aFMmcYx4xwf6gZnXj/3GNgQDOsmvcDHR/7hpA+Uj3SqAtk9PQXtL73edanR1JeySOh3dde+9Z8",
+	"E4078uwbG6I0txkK8LhUDcQJY05QJalXjqGtcKwUZZLYUutlU4+QW7gQv5DecselnvtYhgJZyyp6nASs",
+	"eDWCr2kkeG5ZLVeQln7duEJXY1Je8Aq8mzzMa0KkA5hkXOMWrTMYrHje5gXcm7MuxEdLbSnGpBQE7aoB",
+	"xrskg1sWw3ryqUpTDCIsiS1xaMhqzJWt43O4CtJwSBH/MfjAK/pMSDj07U14rWcartRMH/FZ9+79fYKo",
+	"/0jtYpeXnfAjTUKQUWvjuJyw86mlgIeIiulZ0PQoOPhJlzUP6QgfamHAXqlbKLQqE3nqdYOpMkqS9a+w",
+	"RjkhCYsW/+DnAzRcBrMOtFFZqZspJTdh94rg4e7Fkazrc4zWSevMLjIzShaKJQrh+c0VK7iU9rAu+BV6",
+	"2KW0gcLrC97YEf31NmYKC6HKbR+2Tf6eoxq1DkepbgQ0iuxTcFzIMZ9BMmS0mieigr4j3/72mUBx8KUL",
+	"/1YUTwtmRcZa6nnSdhWRdgeTGE/l0ZjhPEYMVvElvC+49dY+Z1JgehoxKnXRVKBcG4PuCxoeYKkLya3d",
+	"ci3B516punGXI6HLRzIxJN1jWYTP5nhgiecBaxSG2k7rMriCXQl0C50O0hqTkJcb7hZkpinNYVPAnOmU",
+	"1+KUimgHtxrW89D3bHTM0/S0C72EnjFYISKd9gedT9i6mGEflLmgLAH1QPEj0m3/bi+zP+q7W8ddYweU",
+	"imXjFtYotQKAdK2LaorfWKpuNHZIFf97LPmGBYRyMEcrvYNT7+UUNj8Al26xDx1fY4kFz9roAqzdaxeH",
+	"dXmlHTPAy01SjW27OqimQqT1EiNVoua7Q+IZvk5tbtxHk0zSs77J914IVWUdAkW9Vom96rUCYxeiviQQ",
+	"r2GWoJ1/hkETGFAF+Ox6bnRTW1rD1/ZaWGiXREWrtXnKgFSDbGRTj2hcdIYMX5lQ4O9pi2FJgqo5PWg3",
+	"tJdk7Z58wSDGOqECi/8/K2HGG+lO56hffz7Ch2+oDriNQ56kdIrTP66XPh8uhY9Lb3oMSxXPMXHpKh++",
+	"gP/kr4+f9HpEf054VjlPJ8cmndWmXdNSpK330kvq0JWlbb1NQ/+Q/HVzOC7B5T1yOW10hM52X07x4+2r",
+	"a/YWpuw5bNgtuBRh/5og7BI2x2foyOyBLuxuBgGmdvBCz3XjxvfwluJyqqsavaaaw0I3smRzzRR8cJR6",
+	"crWh+H24EUngf0r54Z02oH+T6qnfs4VztcX0UeqCy4W2IyngYDuvalCivAj5wp6KZSlsocnvxrgq98VR",
+	"ioJUWWuhqJzLHYMPwiYCD2+g3tumxlzGV8iON1WifE/29T0mPELN33M5f+8z7o8GSc245Ku/rJf2fWNE",
+	"8mH0z+/xyUevbhviwqcBQYMn1Ey/jyw4rKdh1709psDs2eU46sdyKR/KQkrXbrpkfaSo1zbyHEhpQ32S",
+	"HoCxWk3YJYmsb/5SGXkKjFMGPZTPUtha8s31aOQfylHhPSrWpouUVTLx6oGgNxgvSxOCoWFFUhSuMQlE",
+	"fnr9Yqc8FmoaLHxypObHWsXe0QN0c70WfL/TvxNpd630RCzzL18YI+NwB2p1R6xwfAnfh7bxujWbLUsX",
+	"3DKlFTwsoplJvbbprgLv1ahwfRRRTBbJjIVZirhOjHZqXTc1KUPoJ9HGP4gtid1ntEYyN904zJnnNM2A",
+	"0VzRN8EYUySlwgknk44TZRHFwi50usI9HuktMXzVs47wIaI9poxIzj7EXh63fFsUIkPe7ZHAWFk7Pvra",
+	"cYVkceyE3Rj9YdM+sKhfQfVjvi4oYE4EZgVmJW/GS00R6ImtoRAzUTD/iV87bQU+qdDWB//gKtsRG/nG",
+	"squnHnyshs/5irpS6SQr3dBHkHPDlYOS0St2p6VvhZrL0NO3DzRNL8RY5SNhkxJ5Vvvo6NAwZRQPhYrd",
+	"Kikh/8mCudB6KWBPq5M6CfQSZURSVALJF2RAcuvsaCH33B1oJ4U4rRJSiiBnhxW7Az62KdTaC/LiD9fd",
+	"6AXbdDDfypjzLoem4RSqL4YyNy/LZFVbuWNSaLfVDcS1GA3B4D9GN/PFw5yNbab73fwOAofpbmk8CHez",
+	"j+770o+wQRSaRBeQWadRa7pICVEdi9UPqcuOHOxuJgAZ7gRJB0VjhNvcIqjQ4QFuwJw3ftzJ//Usmrsf",
+	"376JwzU0+kVPO3JiAuRLxqhFEQbN6fifukGdtpF0whuaY4pcrcVz2PixB/jgwCgun+oiYbe7yiMuxJ72",
+	"C82hzukxsmenp+1yE6FPS11YKpuekqEOjo+mKfysSsCxXWEvuCw5oBGZfn5zRUNgvUKp7yGdoZ7RuIkv",
+	"JM2EEnYBvo0n9Ry1jNr/bQ0omrg89PZ8wZ/af3mULLBMuJyF8T6vwlQhaUHTiAjZovVCFIuxMm4c+7Bd",
+	"Tc36ucmSUdLMtns/XVDHQx1uANIyx+US4yPhWKOqMKKBYi9FAUGTAu3PaxpQ+XbyaED89Xo94fR4os38",
+	"NHxrT19cXVxe317SN12Utisn5zdXWZ6twFjPrMeTR/59XYPitcjOsr9MHtOyNXcLErzTSctwLzerx6dF",
+	"z51ISM22XQOUGDyzwgDxkPs+mJ/nEFpdldlZdiGBm55/2hlP+/bRd2POlzyVsMxApVdIRxJEqtiNmYwW",
+	"tK+AexvQVBU3G5oSQ0D7/SBqKp/THCWNeK21WWbv7vNsDgnbf9OE4bIIJA5F+q69lGSgyQ34GEsopxkP",
+	"y+e0fmgFBLcRBigLbsyGceYnmnJmm2LhOzDaerRDHpag+BVK8T6KP/pso1y9VUYGuTo20hhwqMS2U0k0",
+	"TWCdkJJJsQLrIxVQ3kt+JMOD0c/Ofv7tPt+2+D+/u3/XF4l/gmvZcbw03OdJlfllvbSTSMCkvLxJGCjf",
+	"sZANWkS0qpYmEKmrjJLkC/D+uZ2w8/iq8w1WepEVugJLdigWu6uhXPwT3A19S9N8aanYT2P68D7P/uKV",
+	"dv/L/Sm1T9VcZFMw7jTchnRpTEsKst7H8WpBrSTkFsqbAj9Cn2TWObW4LKqdHxW0sXRAAXPBVZysR0cm",
+	"ZZLiL+IqX1ALt9pjCT08x61+vDaZFSU3P6dLDLo9J7HQ1rXO7DTbVrSrbeJxRKnHMb8FMrSfsOAorw3w",
+	"Uuxl9nVs/rEpzLQJk7InTY2mq9QKMHkQMqQJGN7iAwxv9Qw/LBY+GCkbjLiZXTTupAxVgIFQvG7R+R2l",
+	"4rVvdd7n2V8f/eWrrXrdNVl/V3m89f0SZ/hsJgo2xVBTOQr9voxYrkHKk6XSa3X6CZ7De1GavQiD6dQc",
+	"CenYTBjrKCSP7RM/65sUwv+dXmC3d9djFtWj2L96M+HR/Pdo/2mUnhldHcgrZuAKn6aMUv0tSPkcsfm/",
+	"R35NncCTYrcVmLbJHKMarWhqnkS8Gz8ywKXc+L8s+9OrGtTVU3ahlYLCsadtH/Hx5NFut3zAk1R78gsa",
+	"5tRyI9HzsB86+Wyx1BD2McxcPT4NM3n29Ld2hu9+lIdtqShOjto2gY5TzZYLGqfj44cKommlelPJN7tT",
+	"0Ow5dEOCFVTabHqnN32NGxGxfD2mmPG0Q751oDdp7Nttb49+u9QhgMSBvv4E/PEHP959QYmMex+RwoAw",
+	"id533up8ncNk1zokvnEK1LZnbGOZ5ivkiM+oddU4tl5gSh6l0wtrT2fOy0ooYZ3Z0ZetBsG4knSQ6fSa",
+	"ouqK00zPZphisGnjnPbjxxhuDoX4hbDupl3rC4rLVudkRGa6/ljQSm3KeCQZtvuQn27SEJEtuP2OTY9D",
+	"rVvomBNnEg5mgf78FBdVr74/Vv6Oc4jeEFAtPGlzYmX7S5dotqr5IwwLJfuwxcAnX7ZPqv3HHtU8R9Mt",
+	"ylAPo9Ixkcn3CtYLXTGl/Zlh9PaBeF+nEuTbQ5ZRrNLrXnR9gEPu8bcodvenC65KCeZ0Fs+5pqNNvgw1",
+	"6FBLCJRPVMXhQxHOErpFHEYPXtW23MpZYYA72Cmfo89FhGz0xY10ccDDn2r1Uh3c6TVwIzchxo2nVMn6",
+	"+kEaJpQVZRil4HPIGbe9WDgea9wW+B+IINF4+OO/A2+bYm33Smt6MmTngXdpnPiI9/zR7SNevFSro9bd",
+	"ugLkoR9sN4UPfntlbTYWG+xXE88ASiS+PfLt9rzzpxpsLwq7R7KLQIe+T916gxLxWo/16y2vIFbp/nn5",
+	"horxE0bsJQUAtWLc0Fnv0qdy7blqyjKOEtkbn93/IbZ/iO2O2PoKErfhbox9UrzjKvyULQ2TJIX7Mhru",
+	"eBoSQ9+cFRJ4jExCQwnF3MBKR6cymF8KM3DC+bjSBzMTdu0PR06BipfxfKS/sMM2fkKEW4aZfCLwJPRv",
+	"uuO7X045jpTl7WtNvmjutDOqnYh4bj39Zo2UGyb1fA6UTvgOczyT6gcUGyV9rjoY7ObSarYSVrhdvmKo",
+	"0hvTDuHa46975cfuxS2hcYk7q4S1Qs1zZnUIPvx5sopvqG/lLXH/FpnPFe71xzR2wz3PNr927+D5sRob",
+	"Iv3jsobG0O0hUXmp9+cThThT+JKrTWj5cce0KoBVfOn7pNTgC6HaICocKuNrj1lUqjfh2OmXU8n2SqjP",
+	"p77+Xp//WXq+dVA92U7xAyoxs4mIUM+7vbjKzyYFI3wXz6ff+dsV6Lz/6FH1r63W1zpkalFuewluOIMW",
+	"L+r6Ggob6LvrfOOx6s8YMNI0f5uBJoLF45TuiweKfyjeH4r3Oysem27YzavbNw/wnNRXH/WbtxBD3Rj/",
+	"jHk+fzgtVEt94DunCaIQIVngEsqt+xnDmE93HVIM3OmOQW5peGao3LeIcVTMcz/N+QlaPZzO7pVk5uD8",
+	"HM8Zu6NTIXfhBjPRlmt0DQpMzu7iaZG7cN3hDtXuetd/3dFNfGGWiFonjBfOMimWEBcau3JuJvU6G7tr",
+	"cHByJXUS+vNbp53zQ0agIITKWb+cteZ0m1t7xxvSeMKuHKvCxYZ0h6WvzibvhSTI+6/+S5/NvEOy/WfH",
+	"IuRQt7IUGNuhdQoIML/SGB49VmYPaRKFHHnXYIZ76YJAjVxbuaVgD7p3rgdh+2LXeO7Ph8C6aYcfH3rV",
+	"2i24k7HzDm+Syp8zB4pVQjUObO6bypSvkwEIlIgGYZIduoLtq7bBaEf+RBD6qbFbRi3dYNC/ledT6x1k",
+	"+XYXDPZg3N7vHZZByZGsd/9taOgPpqDbM8ZnTx49etLeBJJQ/3/QXSHrBXewAkPjN3EugLowvfZ2mMnp",
+	"gL1rNzLwRLj3PIytt/PnoY5Y9rp1lLBt308cZ7y3STPE/DlsbN5rxCNwfyGTmulgtrQFtl5oZqAAsQLS",
+	"mpA2disl+hEpw7QzQ+ErQD0wXX9s5OvdoZc4tuqpHe0suZk+3G4ecwj3mTbtDYA2nCLivZFyNOvx6hV/",
+	"n3I4NXFexDs+Irm3+6/DpW6MnqLyV7qho2RxMmFndqsHMsx/3b+7/+8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -44,6 +44,15 @@ const (
 	CodeEmailInvalid      = "email_invalid"
 	CodeEmailDomain       = "email_domain"
 	CodeGuest             = "guest_not_allowed"
+	CodeValueMissing      = "resolver_value_missing"
+	CodeValueInvalid      = "resolver_value_invalid"
+	CodeRuleSkipped       = "rule_skipped"
+	CodeRuleDenied        = "rule_denied"
+	CodeRuleFailed        = "rule_failed"
+	CodeAdmissionDomain   = "admission_domain"
+	CodeAdmissionOrg      = "admission_organization"
+	CodeAdmissionGroup    = "admission_group"
+	CodeAdmissionUser     = "admission_user"
 )
 
 // codes is what each code means, and what to do about it. docs/errors.md is made from it.
@@ -86,7 +95,19 @@ var codes = map[string]string{
 	CodeEmailMissing: "The provider gave no verified email, which the sign-in resolver needs. Check email_verified at the provider, or set trustUnverifiedEmail.",
 	CodeEmailInvalid: "The provider's email is not a plain local@domain address.",
 	CodeEmailDomain:  "The email's domain is not in the resolver's allowedDomains.",
-	CodeGuest:        "The guest provider is for development. Set dangerouslyAllowOutsideDevelopment only if anybody may come in.",
+	CodeValueMissing: "The provider did not send what the sign-in resolver needs: a user name or user id. Use a resolver that needs something else, or ask the provider for more scopes.",
+	CodeValueInvalid: "What the provider sent for the user name or user id cannot be asked of the catalog safely: it is too long, or holds a comma, a separator of entity refs, or a character that cannot be seen or passes for another.",
+
+	CodeRuleSkipped: "The rule's when is false, or the rule only denies and did not: the next resolver is asked.",
+	CodeRuleDenied:  "The rule's deny is true for this user.",
+	CodeRuleFailed:  "An expression of the rule could not be evaluated for this user, or gave something else than it must. The log names the option and the place; has() and orValue() help with claims that not everybody has.",
+
+	CodeAdmissionDomain: "The provider gave no verified email of a domain in signIn.admission.emailDomains.",
+	CodeAdmissionOrg:    "The user is in none of signIn.admission.organizations, or the claim that organizationClaim names is missing.",
+	CodeAdmissionGroup:  "The user is in none of signIn.admission.groups, or the claim that groupsClaim names is missing.",
+	CodeAdmissionUser:   "Neither the user's verified email nor the user's id at the provider is in signIn.admission.users.",
+
+	CodeGuest: "The guest provider is for development. Set dangerouslyAllowOutsideDevelopment only if anybody may come in.",
 }
 
 // Codes returns every code of this package with its meaning. The map is the caller's own.

@@ -30,7 +30,7 @@ func init() {
 		Title:     "OpenID Connect",
 		New:       newOIDC,
 		Scopes:    Scopes{Required: []string{"openid", "profile", "email"}, Persist: true},
-		Resolvers: CommonResolvers(),
+		Resolvers: resolversFor("oidc"),
 	})
 }
 
@@ -141,7 +141,7 @@ func (o *oidcProvider) Refresh(ctx context.Context, in RefreshInput) (Result, er
 	}
 	token, err := o.renew(ctx, party, in.RefreshToken)
 	if err != nil {
-		return Result{}, err
+		return Result{Session: Session{RefreshToken: token.RefreshToken}}, err
 	}
 	result, err := o.identify(ctx, party, token, idTokenCheck{subject: in.Subject})
 	if err != nil && token.RefreshToken != "" {

@@ -73,7 +73,7 @@ func (d *oidcDiscovery) party(ctx context.Context) (*oidcParty, error) {
 	if !due {
 		return party, failure
 	}
-	done := d.flight.DoChan("", func() (any, error) { return d.attempt(context.WithoutCancel(ctx)) })
+	done := d.flight.DoChan("", contained(func() (any, error) { return d.attempt(context.WithoutCancel(ctx)) }))
 	if party != nil {
 		return party, nil
 	}

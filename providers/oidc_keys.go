@@ -93,12 +93,12 @@ func (k *keySet) known() ([]jose.JSONWebKey, time.Time) {
 // refetch reads the published keys, once for all who ask at the same time, and not at all if somebody did since seen.
 // The fetch outlives the caller who began it.
 func (k *keySet) refetch(ctx context.Context, seen time.Time) ([]jose.JSONWebKey, error) {
-	done := k.flight.DoChan("", func() (any, error) {
+	done := k.flight.DoChan("", contained(func() (any, error) {
 		if keys, read := k.known(); len(keys) > 0 && read.After(seen) {
 			return keys, nil
 		}
 		return k.fetch(context.WithoutCancel(ctx))
-	})
+	}))
 	select {
 	case r := <-done:
 		keys, _ := r.Val.([]jose.JSONWebKey)

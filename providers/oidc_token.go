@@ -63,46 +63,47 @@ func (o *oidcProvider) tokens(ctx context.Context, p *oidcParty, form url.Values
 	return tokenAnswer{}, failure
 }
 
-// readTokens demands an access token: every later step needs it.
+// readTokens demands an access token: every later step needs it. What the answer says beside it and cannot be read counts as not
+// said: to refuse the answer for that would throw away a refresh token that the provider has rotated.
+//
+// The refresh token is returned beside an error as well, if it can be read.
 func readTokens(a answer) (tokenAnswer, error) {
-	var t tokenAnswer
 	m, err := a.object()
-	if err == nil {
-		err = texts(m, map[string]*string{
-			"access_token": &t.AccessToken, "refresh_token": &t.RefreshToken, "id_token": &t.IDToken, "scope": &t.Scope,
-		})
+	if err != nil {
+		return tokenAnswer{}, malformedTokens(err)
 	}
-	if err == nil {
-		t.ExpiresIn, err = lifetime(m["expires_in"])
-	}
+	var t tokenAnswer
+	t.RefreshToken, _ = m["refresh_token"].(string)
+	t.Scope, _ = m["scope"].(string)
+	t.ExpiresIn = lifetime(m["expires_in"])
+	err = texts(m, map[string]*string{"access_token": &t.AccessToken, "id_token": &t.IDToken})
 	if err == nil && t.AccessToken == "" {
 		err = errors.New("no access_token")
 	}
 	if err != nil {
-		return tokenAnswer{}, unavailable(CodeAnswer, "the token answer of the identity provider is malformed", err)
+		return tokenAnswer{RefreshToken: t.RefreshToken}, malformedTokens(err)
 	}
 	return t, nil
 }
 
-// lifetime reads expires_in: seconds as a number, or, as some providers send them, as a string.
-func lifetime(v any) (time.Duration, error) {
+func malformedTokens(err error) error {
+	return unavailable(CodeAnswer, "the token answer of the identity provider is malformed", err)
+}
+
+// lifetime reads expires_in: seconds as a number, or, as some providers send them, as a string. Zero is unknown.
+func lifetime(v any) time.Duration {
 	const longest = 100 * 365 * 24 * time.Hour // a time.Duration holds it
 	var seconds float64
-	var err error
 	switch v := v.(type) {
-	case nil:
-		return 0, nil
 	case float64:
 		seconds = v
 	case string:
-		seconds, err = strconv.ParseFloat(v, 64)
-	default:
-		err = errors.New("neither a number nor a string")
+		seconds, _ = strconv.ParseFloat(v, 64)
 	}
-	if err != nil || !(seconds >= 0 && seconds <= longest.Seconds()) {
-		return 0, errors.New("expires_in is not a lifetime in seconds")
+	if !(seconds > 0 && seconds <= longest.Seconds()) {
+		return 0
 	}
-	return time.Duration(seconds) * time.Second, nil
+	return time.Duration(seconds) * time.Second
 }
 
 // namesError is true for an OAuth error, whatever the status: some providers send it with 200.

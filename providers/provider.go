@@ -90,8 +90,12 @@ type LogoutInput struct {
 type Result struct {
 	Session Session
 	Profile Profile
-	// Claims are those of the verified id_token, UserInfo those of the userinfo answer. Both may be nil.
+	// Claims are those of the verified id_token, or of the verified assertion of a proxy. UserInfo is the userinfo answer,
+	// or what the upstream's own API tells about the user, under the upstream's names. Both may be nil.
 	Claims, UserInfo map[string]any
+	// Headers are the headers of a trusted proxy that say who the user is, and no others, under lower-case names. They are
+	// for resolvers; nil for every other provider.
+	Headers map[string]string
 	// Info is a proxy provider's free-form providerInfo; nil for OAuth providers, whose Session is shown instead.
 	Info map[string]any
 	// Identity is set by a provider that decides itself who the user is (guest); no resolver is asked then.

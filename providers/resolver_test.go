@@ -19,7 +19,7 @@ const (
 
 func resolver(t testing.TB, name, options string) providers.Resolver {
 	t.Helper()
-	r, err := providers.CommonResolvers()[name](providertest.Decode("resolver: " + name + "\n" + options))
+	r, err := providers.ResolversFor("oidc")[name](providertest.Decode("resolver: " + name + "\n" + options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestCommonResolvers(t *testing.T) {
 }
 
 func TestResolverOptions(t *testing.T) {
-	for name, make := range providers.CommonResolvers() {
+	for name, make := range providers.ResolversFor("oidc") {
 		for options, want := range map[string]string{
 			"allowedDomain: [a.example]": "allowedDomain", "allowedDomains: a.example": "allowedDomains",
 			"allowedDomains: ['@a.example']": "allowedDomains", "allowedDomains: ['']": "allowedDomains",

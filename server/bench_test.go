@@ -160,8 +160,8 @@ func bare(b *testing.B, status int, header http.Header, body []byte) string {
 	return srv.URL
 }
 
-// caller repeats one request over kept connections.
-func caller(b *testing.B, target string, edit func(*http.Request)) func() error {
+// calls repeats one request over kept connections.
+func calls(b *testing.B, target string, edit func(*http.Request)) func() error {
 	b.Helper()
 	client := &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 64},
@@ -207,13 +207,13 @@ func (r *results) overHTTP(b *testing.B) {
 	const workers = 16
 	jwks, start, guest := "/api/auth/.well-known/jwks.json", "/api/auth/idp/start?env=development&scope=openid", "/api/auth/guest/refresh"
 	header, body := sample(jwks)
-	got := ratio(b, workers, caller(b, d+jwks, nil), caller(b, bare(b, http.StatusOK, header, body), nil))
+	got := ratio(b, workers, calls(b, d+jwks, nil), calls(b, bare(b, http.StatusOK, header, body), nil))
 	r.add("GET jwks through the whole stack", "the same bytes from bare net/http", "≥ 0.7 × requests/s", fmt.Sprintf("%.2f ×", got))
 	header, body = sample(start)
-	got = ratio(b, workers, caller(b, d+start, nil), caller(b, bare(b, http.StatusFound, header, body), nil))
+	got = ratio(b, workers, calls(b, d+start, nil), calls(b, bare(b, http.StatusFound, header, body), nil))
 	r.add("GET start (oidc) through the whole stack", "bare net/http, a fixed 302", "≥ 0.5 × requests/s", fmt.Sprintf("%.2f ×", got))
 	// The yardstick is not HTTP here, so the whole machine signs on one side and serves and calls on the other.
-	got = ratio(b, workers, caller(b, d+guest, nil), signatures(b))
+	got = ratio(b, workers, calls(b, d+guest, nil), signatures(b))
 	r.add("guest refresh, over loopback, caller included", "the signatures alone, on the same cores", "—", fmt.Sprintf("%.2f ×", got))
 	got = r.inProcess(b, guest)
 	r.add("guest refresh, the stack alone", "the signatures alone, on the same cores", "≥ 0.6 ×", fmt.Sprintf("%.2f ×", got))
@@ -293,9 +293,9 @@ func benchFlow(b *testing.B) (*signin.Flow, *store.Store, *tokens.Issuer) {
 		Entries: []signin.Entry{{
 			ID: "idp", Env: "development", Kind: providers.Kind{ID: "oidc"}, Provider: scripted{"jane.doe@example.com"},
 			CallbackURL: "http://localhost:7007/api/auth/idp/handler/frame",
-			Resolvers: []providers.Resolver{func(r providers.Result) (providers.Lookup, error) {
+			Resolvers: []signin.NamedResolver{{Name: "byEmail", Resolve: func(r providers.Result) (providers.Lookup, error) {
 				return providers.Lookup{Filter: map[string]string{"spec.profile.email": r.Profile.Email}}, nil
-			}},
+			}}},
 		}},
 	})
 	if err != nil {

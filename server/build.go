@@ -12,9 +12,7 @@ import (
 	"time"
 
 	"stagedoor/server/internal/api"
-	"stagedoor/server/internal/catalog"
 	"stagedoor/server/internal/config"
-	"stagedoor/server/internal/devidp"
 	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/playground"
@@ -24,14 +22,12 @@ import (
 	"stagedoor/tokens"
 )
 
-// mount is where the auth API lies below the backend's base URL (contract/core.md R1).
-const mount = "/api/auth"
-
 // house is the server, built: the handler, what runs in the background, and what must be closed.
 type house struct {
 	http.Handler
 	state lifecycle
 	store *store.Store
+	flow  *signin.Flow
 	work  []func(context.Context)
 }
 
@@ -45,17 +41,20 @@ func (h *house) close() error {
 // build makes every room from the configuration. Nothing is left open if it fails.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*house, error) {
 	h := &house{}
-	var err error
+	built, err := buildProviders(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	if h.store, err = openStore(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	if err = h.furnish(ctx, cfg, log); err != nil {
+	if err = h.furnish(ctx, cfg, built, log); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
 
-func (h *house) furnish(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func (h *house) furnish(ctx context.Context, cfg *config.Config, built builtProviders, log *slog.Logger) error {
 	secrets, err := sessionSecrets(cfg, log)
 	if err != nil {
 		return err
@@ -64,16 +63,20 @@ func (h *house) furnish(ctx context.Context, cfg *config.Config, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	built, err := buildProviders(cfg, log)
+	plugin, err := h.newPluginIssuer(ctx, cfg, secrets, log)
 	if err != nil {
 		return err
 	}
-	directory, err := openCatalog(cfg, log)
+	directory, err := openCatalog(cfg, plugin, log)
 	if err != nil {
 		return err
 	}
-	flow, err := signin.New(signin.Config{
-		BaseURL: cfg.Backend.BaseURL + mount, AppURL: cfg.App.BaseURL, ExtraOrigins: cfg.Auth.ExtraOrigins,
+	callers, cookies, err := newCallers(cfg, issuer, log)
+	if err != nil {
+		return err
+	}
+	h.flow, err = signin.New(signin.Config{
+		BaseURL: cfg.AuthURL(), AppURL: cfg.App.BaseURL, ExtraOrigins: cfg.Auth.ExtraOrigins,
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
 		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: secrets,
 		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Catalog: directory, Tokens: issuer,
@@ -87,14 +90,14 @@ func (h *house) furnish(ctx context.Context, cfg *config.Config, log *slog.Logge
 		return err
 	}
 	h.Handler, err = api.New(api.Config{
-		SignIn: flow, Keys: issuer, Ready: h.ready, Outside: outside, CORS: cors(cfg.Backend.CORS),
-		OP: op.New(op.Config{
-			BaseURL: cfg.Backend.BaseURL + mount, Algorithms: algorithms, Users: h.store, Tokens: issuer,
-		}),
+		SignIn: h.flow, Keys: issuer, PluginKeys: plugin, Cookies: cookies, Callers: callers,
+		Ready: h.ready, Outside: outside, CORS: cors(cfg.Backend.CORS),
+		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.store, Tokens: callers}),
 		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
 		Now: time.Now, Log: log,
 	})
-	h.work = append(h.work, h.store.Run, func(ctx context.Context) { _ = issuer.Run(ctx) }) // it ends with ctx alone
+	h.work = append(h.work, h.store.Run,
+		func(ctx context.Context) { _ = issuer.Run(ctx) }, func(ctx context.Context) { _ = plugin.Run(ctx) }) // they end with ctx alone
 	return err
 }
 
@@ -130,7 +133,7 @@ func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []str
 		return nil, nil, fmt.Errorf("auth.session.secret: %w", err)
 	}
 	in := tokens.IssuerConfig{
-		BaseURL: cfg.Backend.BaseURL + mount, Algorithm: cfg.Auth.Algorithm, Lifetime: cfg.Auth.TokenExpiration,
+		BaseURL: cfg.AuthURL(), Algorithm: cfg.Auth.Algorithm, Lifetime: cfg.Auth.TokenExpiration,
 		Rotation: cfg.Auth.SigningKeys.Rotation, PublishAhead: cfg.Auth.SigningKeys.PublishAhead,
 		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: time.Now, Log: log,
 	}
@@ -178,19 +181,6 @@ func staticKeys(configured []config.StaticKey) ([]tokens.StaticKey, error) {
 	return keys, errors.Join(errs...)
 }
 
-// openCatalog opens the file that auth.catalog.file names, or what belongs to the dev IdP's people.
-func openCatalog(cfg *config.Config, log *slog.Logger) (signin.Catalog, error) {
-	switch {
-	case cfg.Auth.CatalogFile != "":
-		return catalog.OpenFile(cfg.Auth.CatalogFile, time.Now, log)
-	case cfg.Auth.DevIDP.Enabled:
-		return catalog.NewStatic(devidp.Catalog())
-	default:
-		log.Warn("no auth.catalog.file is configured: sign-ins that ask the catalog for a user will fail")
-		return catalog.None{}, nil
-	}
-}
-
 // outsideOf answers what lies beside the API: in development the playground, and the dev IdP if it is on.
 func outsideOf(cfg *config.Config, built builtProviders, log *slog.Logger) (http.Handler, error) {
 	if !cfg.Development && !cfg.Auth.DevIDP.Enabled {
@@ -198,7 +188,7 @@ func outsideOf(cfg *config.Config, built builtProviders, log *slog.Logger) (http
 	}
 	mux := http.NewServeMux()
 	if cfg.Development {
-		mux.Handle("/", playground.Handler(cfg.Backend.BaseURL+mount))
+		mux.Handle("/", playground.Handler(cfg.AuthURL()))
 	}
 	if cfg.Auth.DevIDP.Enabled {
 		idp, err := newDevIDP(cfg, built, log)

@@ -24,6 +24,9 @@ func main() {
 
 // run is the command: it returns the exit code, 0 after an orderly stop, 1 if the server could not run, 2 for wrong arguments.
 func run(ctx context.Context, args []string, stderr *os.File) int {
+	if len(args) > 0 && args[0] == "explain" {
+		return runExplain(ctx, args[1:], os.Stdout, stderr)
+	}
 	paths, err := parseArgs(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -47,6 +50,10 @@ func run(ctx context.Context, args []string, stderr *os.File) int {
 // complain tells why the server cannot run: a list of problems is for reading, and so is not squeezed into one log line on a
 // terminal.
 func complain(stderr *os.File, log *slog.Logger, err error) {
+	if errors.Is(err, errServing) {
+		log.Error("stopped with an error", "error", err)
+		return
+	}
 	if isTerminal(stderr) {
 		_, _ = fmt.Fprintf(stderr, "stagedoor cannot start:\n%s\n", err)
 		return

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -17,8 +16,8 @@ import (
 	"stagedoor/server/internal/signin"
 )
 
-// upstreamTime bounds every call of a provider (design section 5).
-const upstreamTime = 10 * time.Second
+// dialTime bounds how long a connection may take to come about, each of TCP and TLS.
+const dialTime = 5 * time.Second
 
 // builtProviders is what auth.providers came to.
 type builtProviders struct {
@@ -86,7 +85,11 @@ func buildEntry(cfg *config.Config, c config.Entry, log *slog.Logger, built *bui
 		CallbackURL: common.CallbackURL,
 	}
 	if e.CallbackURL == "" {
-		e.CallbackURL = cfg.Backend.BaseURL + mount + "/" + c.ID + "/handler/frame"
+		e.CallbackURL = cfg.AuthURL() + "/" + c.ID + "/handler/frame"
+	}
+	_, callbackErr := signin.ParseCallback(e.CallbackURL)
+	if callbackErr != nil {
+		callbackErr = fmt.Errorf("%s auth.providers.%s callbackUrl: %w", c.Position, c.ID, callbackErr)
 	}
 	e.Provider, err = k.New(providers.Setup{
 		ID: c.ID, Env: c.Env, CallbackURL: e.CallbackURL, Decode: c.Decode, HTTP: newHTTPClient(), Now: time.Now,
@@ -94,48 +97,55 @@ func buildEntry(cfg *config.Config, c config.Entry, log *slog.Logger, built *bui
 	})
 	resolvers, resolverErr := buildResolvers(k, c)
 	e.Resolvers = resolvers
+	var admissionErr error
+	if decode := c.Admission(); decode != nil {
+		e.Admission, admissionErr = providers.NewAdmission(k.ID, decode)
+	}
 	built.clients = append(built.clients, devidp.Client{
 		ID: common.ClientID, Secret: common.ClientSecret, RedirectURIs: []string{e.CallbackURL},
 	})
-	return e, errors.Join(err, resolverErr)
+	return e, errors.Join(err, callbackErr, resolverErr, admissionErr)
 }
 
 // buildResolvers makes the sign-in resolvers that the entry names, and says of all that are unknown (contract/core.md S2).
-func buildResolvers(k providers.Kind, c config.Entry) ([]providers.Resolver, error) {
+func buildResolvers(k providers.Kind, c config.Entry) ([]signin.NamedResolver, error) {
 	named, err := c.Resolvers()
 	if err != nil {
 		return nil, err
 	}
-	var all []providers.Resolver
+	var all []signin.NamedResolver
 	var wrong []error
 	for _, r := range named {
-		newResolver, ok := k.Resolvers[r.Name]
+		newResolver, ok := k.Resolver(r.Name, c.ID, c.Env)
 		if !ok {
 			wrong = append(wrong, fmt.Errorf("%s %s: Sign-in resolver '%s' is not available for a provider of type %s, want one of %s",
-				r.Position, r.Key, r.Name, k.ID, strings.Join(slices.Sorted(maps.Keys(k.Resolvers)), ", ")))
+				r.Position, r.Key, r.Name, k.ID, strings.Join(k.ResolverNames(), ", ")))
 			continue
 		}
 		resolver, err := newResolver(r.Decode)
-		all, wrong = append(all, resolver), append(wrong, err)
+		if err != nil {
+			err = fmt.Errorf("%s %s: %w", r.Position, r.Key, err)
+		}
+		all, wrong = append(all, signin.NamedResolver{Name: r.Name, Resolve: resolver}), append(wrong, err)
 	}
 	return all, errors.Join(wrong...)
 }
 
-// newHTTPClient is one provider's own way to the network: a pool of its own, so that a provider that hangs fills nobody else's,
-// and no redirects, which no token endpoint has a use for.
+// newHTTPClient is one provider's own way to the network: a pool of its own, so that a provider that hangs fills nobody else's.
+// How long an answer may take is the caller's to say, with a context. No redirect is followed: no token endpoint has a use for one.
 func newHTTPClient() *http.Client {
 	return &http.Client{
-		Timeout: upstreamTime,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: upstreamTime / 2, KeepAlive: 30 * time.Second}).DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          32,
-			MaxIdleConnsPerHost:   32,
-			MaxConnsPerHost:       256,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   upstreamTime / 2,
-			ResponseHeaderTimeout: upstreamTime,
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           32,
+			MaxIdleConnsPerHost:    32,
+			MaxConnsPerHost:        256,
+			IdleConnTimeout:        90 * time.Second,
+			TLSHandshakeTimeout:    dialTime,
+			MaxResponseHeaderBytes: 64 << 10,
 		},
 	}
 }

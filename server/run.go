@@ -24,6 +24,9 @@ const (
 	drainTime = 40 * time.Second
 )
 
+// errServing marks an error of a server that had started.
+var errServing = errors.New("serving ended")
+
 // serve listens as configured and serves until ctx ends.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Backend.Listen.String())
@@ -61,13 +64,13 @@ func serveOn(ctx context.Context, ln net.Listener, cfg *config.Config, log *slog
 	h.state.Store(serving)
 	failed := make(chan error, 1)
 	go func() { failed <- listen(srv, ln) }()
-	log.Info("listening", "address", ln.Addr().String(), "api", cfg.Backend.BaseURL+mount)
+	log.Info("listening", "address", ln.Addr().String(), "api", cfg.AuthURL())
 	if cfg.Development {
 		log.Info("open the playground at " + cfg.Backend.BaseURL + "/")
 	}
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
+		return fmt.Errorf("%w: %w", errServing, err)
 	case <-ctx.Done():
 		return drain(srv, h, cfg, log)
 	}
@@ -98,7 +101,11 @@ func drain(srv *http.Server, h *house, cfg *config.Config, log *slog.Logger) err
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
-		return fmt.Errorf("drain: %w", errors.Join(err, srv.Close()))
+		return fmt.Errorf("%w: drain: %w", errServing, errors.Join(err, srv.Close()))
+	}
+	// A caller may have hung up on a refresh that is still under way: it holds the only copy of a rotated token.
+	if err := h.flow.Drain(ctx); err != nil {
+		return fmt.Errorf("%w: drain: %w", errServing, err)
 	}
 	log.Info("stopped")
 	return nil

@@ -30,6 +30,9 @@ func sessionSecrets(cfg *config.Config, log *slog.Logger) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep a session secret, as auth.session.secret is not set: %w", err)
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("the kept session secret can be read by others, who can then read every session: chmod 600 it", "file", path)
+	}
 	log.Info("auth.session.secret is not set: using the one kept beside the database", "file", path)
 	return []string{secret}, nil
 }

@@ -164,7 +164,7 @@ func (edKeys) generate() (crypto.Signer, error) {
 }
 
 func (edKeys) check(pub crypto.PublicKey) error {
-	if _, ok := pub.(ed25519.PublicKey); !ok {
+	if key, ok := pub.(ed25519.PublicKey); !ok || len(key) != ed25519.PublicKeySize {
 		return errors.New("not an Ed25519 key")
 	}
 	return nil

@@ -62,3 +62,13 @@ func BenchmarkJWKS(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkVerifyPluginToken(b *testing.B) {
+	keys, raw := mustParse(b, []byte(pluginVector(b, "foreign/jwks.json"))), pluginVector(b, "foreign/token")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tokens.VerifyPluginToken(raw, keys, "auth", epoch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // audience is the aud of every user token: a string, never a list (contract/core.md T2).
@@ -47,6 +48,10 @@ func (id Identity) ownership() []string {
 // period is the life of a token in Unix seconds.
 type period struct{ iat, exp int64 }
 
+func (p period) token(raw string) Token {
+	return Token{Raw: raw, IssuedAt: time.Unix(p.iat, 0).UTC(), ExpiresAt: time.Unix(p.exp, 0).UTC()}
+}
+
 // limitedClaims is the payload of the limited user token, whose signature is the full token's uip (contract/core.md T19).
 func limitedClaims(subject string, p period) ([]byte, error) {
 	o := newObject(len(subject) + 64)
@@ -71,6 +76,20 @@ func userClaims(issuer string, id Identity, ownership []string, p period, uip st
 	o.set("iat", p.iat)
 	o.set("exp", p.exp)
 	o.set("uip", uip)
+	return o.end()
+}
+
+// pluginClaims is the payload of a plugin token, which has no iss (contract/core.md T26). An empty limited token is left
+// out.
+func pluginClaims(plugin, target string, p period, limited string) ([]byte, error) {
+	o := newObject(len(limited) + 128)
+	o.set("sub", plugin)
+	o.set("aud", target)
+	o.set("iat", p.iat)
+	o.set("exp", p.exp)
+	if limited != "" {
+		o.set("obo", limited)
+	}
 	return o.end()
 }
 

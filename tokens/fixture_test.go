@@ -92,6 +92,28 @@ func newIssuer(t tb, cfg tokens.IssuerConfig) *tokens.Issuer {
 	return i
 }
 
+// newPluginIssuer is newIssuer for plugin tokens, those of the plugin auth.
+func newPluginIssuer(t tb, cfg tokens.PluginConfig) *tokens.PluginIssuer {
+	t.Helper()
+	if cfg.Plugin == "" {
+		cfg.Plugin = "auth"
+	}
+	if cfg.Store == nil && cfg.Static == nil {
+		cfg.Store = tokens.NewMemoryStore()
+	}
+	if cfg.Sealer == nil && cfg.Static == nil {
+		cfg.Sealer = newSealer(t, "one")
+	}
+	if cfg.Now == nil {
+		cfg.Now = newClock().Now
+	}
+	p, err := tokens.NewPluginIssuer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func mustIssue(t tb, i *tokens.Issuer, subject string) tokens.Token {
 	t.Helper()
 	token, err := i.Issue(t.Context(), tokens.Identity{Subject: subject})
@@ -99,6 +121,35 @@ func mustIssue(t tb, i *tokens.Issuer, subject string) tokens.Token {
 		t.Fatal(err)
 	}
 	return token
+}
+
+// mustCall returns the token for a call of target, in our own name if onBehalfOf is empty.
+func mustCall(t tb, p *tokens.PluginIssuer, target, onBehalfOf string) tokens.Token {
+	t.Helper()
+	token, err := p.Token(t.Context(), target, onBehalfOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// keySetOf returns what p publishes, as the called plugin reads it.
+func keySetOf(t tb, p publisher) *tokens.KeySet {
+	t.Helper()
+	doc, err := p.JWKS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mustParse(t, doc.Body)
+}
+
+func mustParse(t tb, body []byte) *tokens.KeySet {
+	t.Helper()
+	keys, err := tokens.ParseKeySet(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // segment decodes part n of a compact JWS: 0 the header, 1 the payload.
@@ -121,8 +172,13 @@ func kidOf(t tb, raw string) string {
 	return h.Kid
 }
 
+// publisher is what both kinds of issuer have in common.
+type publisher interface {
+	JWKS(ctx context.Context) (tokens.Document, error)
+}
+
 // publishedKids returns the kids of the served key set, in its order.
-func publishedKids(t tb, i *tokens.Issuer) []string {
+func publishedKids(t tb, i publisher) []string {
 	t.Helper()
 	doc, err := i.JWKS(t.Context())
 	if err != nil {

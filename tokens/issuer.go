@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,19 +10,6 @@ import (
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
-
-// What an IssuerConfig means by zero.
-const (
-	// DefaultLifetime is the life of a token (contract/core.md T5).
-	DefaultLifetime = time.Hour
-	// DefaultRotation is how long a key signs.
-	DefaultRotation = 24 * time.Hour
-	// DefaultPublishAhead is how long Backstage's verifiers cache the key set (contract/core.md T15).
-	DefaultPublishAhead = 10 * time.Minute
-)
-
-// minRotation keeps the key set small: every key stays in it for a day after it signed.
-const minRotation = time.Minute
 
 // maxTokenLength is the most characters that a token may have (contract/core.md T7).
 const maxTokenLength = 32768
@@ -59,7 +45,7 @@ type IssuerConfig struct {
 	Log *slog.Logger
 }
 
-// Token is an issued user token.
+// Token is an issued token.
 type Token struct {
 	// Raw is the compact JWS (RFC 7515 section 7.1).
 	Raw string
@@ -71,69 +57,22 @@ type Token struct {
 type Issuer struct {
 	baseURL       string
 	omitOwnership bool
-	now           func() time.Time
 	ring          *ring
 }
 
 // NewIssuer checks cfg, static keys included. It does not touch the store: the first use or Run does.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if u, err := url.Parse(cfg.BaseURL); err != nil || u.Host == "" {
+		return nil, errors.New("base URL of tokens is not an absolute URL")
+	}
+	r, err := newRing(forUsers, ringConfig{
+		algorithm: cfg.Algorithm, lifetime: cfg.Lifetime, rotation: cfg.Rotation, publishAhead: cfg.PublishAhead,
+		store: cfg.Store, sealer: cfg.Sealer, static: cfg.Static, now: cfg.Now, log: cfg.Log,
+	})
+	if err != nil {
 		return nil, err
 	}
-	r := &ring{store: cfg.Store, sealer: cfg.Sealer, now: cfg.Now, log: cfg.Log, schedule: schedule{
-		algorithm: cfg.Algorithm, lifetime: cfg.Lifetime, rotation: cfg.Rotation, publishAhead: cfg.PublishAhead,
-	}}
-	if cfg.Static != nil {
-		s, err := staticSnapshot(cfg.Static, r.schedule.maxAge())
-		if err != nil {
-			return nil, err
-		}
-		r.current.Store(s)
-	}
-	return &Issuer{baseURL: cfg.BaseURL, omitOwnership: cfg.OmitOwnership, now: cfg.Now, ring: r}, nil
-}
-
-func (c IssuerConfig) withDefaults() IssuerConfig {
-	if c.Algorithm == "" {
-		c.Algorithm = DefaultAlgorithm
-	}
-	for _, d := range []struct {
-		value *time.Duration
-		zero  time.Duration
-	}{{&c.Lifetime, DefaultLifetime}, {&c.Rotation, DefaultRotation}, {&c.PublishAhead, DefaultPublishAhead}} {
-		if *d.value == 0 {
-			*d.value = d.zero
-		}
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-func (c IssuerConfig) check() error {
-	if u, err := url.Parse(c.BaseURL); err != nil || u.Host == "" {
-		return errors.New("base URL of tokens is not an absolute URL")
-	}
-	if (c.Static != nil) == (c.Store != nil) || (c.Store != nil && c.Sealer == nil) {
-		return errors.New("token keys need either a store and a sealer, or static keys")
-	}
-	if _, err := algorithmByName(c.Algorithm); err != nil {
-		return err
-	}
-	switch {
-	case c.Lifetime < time.Second || c.Lifetime > MaxLifetime:
-		return fmt.Errorf("token lifetime %v is not between a second and %v", c.Lifetime, MaxLifetime)
-	case c.Rotation < minRotation:
-		return fmt.Errorf("key rotation %v is shorter than %v", c.Rotation, minRotation)
-	case c.PublishAhead < time.Second:
-		return fmt.Errorf("key publication %v ahead is shorter than a second", c.PublishAhead)
-	}
-	return nil
+	return &Issuer{baseURL: cfg.BaseURL, omitOwnership: cfg.OmitOwnership, ring: r}, nil
 }
 
 // Issue signs a user token for id.
@@ -145,21 +84,17 @@ func (i *Issuer) Issue(ctx context.Context, id Identity) (Token, error) {
 	if err := id.check(); err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
-	now := i.now()
-	keys, err := i.ring.keys(ctx, now)
+	now := i.ring.now()
+	key, err := i.ring.signer(ctx, now)
 	if err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
-	key := keys.signer(now, i.ring.schedule.lifetime)
-	if key == nil {
-		return Token{}, fmt.Errorf("issue token: %w", errNoSigner)
-	}
-	p := period{iat: now.Unix(), exp: now.Unix() + int64(i.ring.schedule.lifetime/time.Second)}
+	p := i.ring.period(now)
 	raw, err := i.sign(key, id, p)
 	if err != nil {
 		return Token{}, fmt.Errorf("issue token: %w", err)
 	}
-	return Token{Raw: raw, IssuedAt: time.Unix(p.iat, 0).UTC(), ExpiresAt: time.Unix(p.exp, 0).UTC()}, nil
+	return p.token(raw), nil
 }
 
 // sign makes both signatures: that of the limited token first, which becomes a claim of the full one.
@@ -168,7 +103,7 @@ func (i *Issuer) sign(key *signingKey, id Identity, p period) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	proof, err := key.compact(key.limited, claims)
+	proof, err := key.compact(key.headers[typLimited], claims)
 	if err != nil {
 		return "", err
 	}
@@ -180,17 +115,17 @@ func (i *Issuer) sign(key *signingKey, id Identity, p period) (string, error) {
 	if claims, err = userClaims(i.baseURL, id, ownership, p, uip); err != nil {
 		return "", err
 	}
-	if n := key.compactLength(key.user, claims); n > maxTokenLength {
+	if n := key.compactLength(key.headers[typUser], claims); n > maxTokenLength {
 		return "", fmt.Errorf("%w: %d characters, %d ownership references", ErrTooLarge, n, len(ownership))
 	}
-	raw, err := key.compact(key.user, claims)
+	raw, err := key.compact(key.headers[typUser], claims)
 	return string(raw), err
 }
 
 // PublicKeys returns a copy of the public key set (RFC 7517 section 5), oldest key first: those that sign, will sign, or
 // signed tokens that may still be in use. The error is the store's, and only possible before the first success.
 func (i *Issuer) PublicKeys(ctx context.Context) (jwk.Set, error) {
-	s, err := i.ring.keys(ctx, i.now())
+	s, err := i.ring.keys(ctx, i.ring.now())
 	if err != nil {
 		return nil, err
 	}
@@ -209,19 +144,10 @@ func (i *Issuer) PublicKeys(ctx context.Context) (jwk.Set, error) {
 
 // JWKS returns the public key set ready to be served. The body is made once per change of the keys. The error is that
 // of PublicKeys.
-func (i *Issuer) JWKS(ctx context.Context) (Document, error) {
-	s, err := i.ring.keys(ctx, i.now())
-	if err != nil {
-		return Document{}, err
-	}
-	return s.doc, nil
-}
+func (i *Issuer) JWKS(ctx context.Context) (Document, error) { return i.ring.document(ctx) }
 
 // Run keeps the keys fresh until ctx ends, and returns nil then. While it runs, no call waits for the store, except the
 // first and those that verify a token with an unknown key; without it, a call does so now and then. A store that does
 // not answer is logged and asked again later. A look into the store that is under way when ctx ends is given ten seconds
 // at most, and not waited for.
 func (i *Issuer) Run(ctx context.Context) error { return i.ring.run(ctx) }
-
-// encoding is that of all parts of a JWS (RFC 7515 section 2), with only one accepted spelling.
-var encoding = base64.RawURLEncoding.Strict()

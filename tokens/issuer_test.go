@@ -19,7 +19,13 @@ import (
 // vectors reads testdata/tokens.txtar.
 func vectors(t tb) map[string]string {
 	t.Helper()
-	archive, err := txtar.ParseFile("testdata/tokens.txtar")
+	return archived(t, "testdata/tokens.txtar")
+}
+
+// archived returns the files in an archive by their names.
+func archived(t tb, path string) map[string]string {
+	t.Helper()
+	archive, err := txtar.ParseFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +87,7 @@ func TestVectors(t *testing.T) {
 }
 
 // verifyJose verifies raw with another library and the served key set alone, and returns the payload.
-func verifyJose(t tb, i *tokens.Issuer, raw string) string {
+func verifyJose(t tb, i publisher, raw string) string {
 	t.Helper()
 	doc, err := i.JWKS(t.Context())
 	if err != nil {

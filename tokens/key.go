@@ -14,10 +14,26 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// The typ headers of the two kinds of token (contract/core.md T1, T12).
+// The typ headers of the three kinds of token (contract/core.md T1, T12, T26).
 const (
 	typUser    = "vnd.backstage.user"
 	typLimited = "vnd.backstage.limited-user"
+	typPlugin  = "vnd.backstage.plugin"
+)
+
+// purpose is what the keys of one store are for. A key serves one purpose: it is sealed for it, and signs and verifies
+// under its headers only, so that no token can be passed off as one of another kind.
+type purpose struct {
+	// name is the beginning of what private keys are bound to when they are sealed.
+	name string
+	typs []string
+	// staticUse publishes static keys with "use":"sig" (contract/core.md K5, T28).
+	staticUse bool
+}
+
+var (
+	forUsers   = purpose{name: "signing key", typs: []string{typUser, typLimited}, staticUse: true}
+	forPlugins = purpose{name: "plugin key", typs: []string{typPlugin}}
 )
 
 // signingKey is a Key ready for use. Of a Key whose public form cannot be read only Key is set: it takes part in the
@@ -30,13 +46,13 @@ type signingKey struct {
 	verifier  jws.Verifier
 	// private is nil if the stored form does not open: the key verifies, but does not sign.
 	private crypto.Signer
-	// user and limited are the encoded headers. They never change, so they are made once, and a token is recognised by
+	// headers are the encoded headers by their typ. They never change, so they are made once, and a token is recognised by
 	// them without reading a header that a stranger wrote.
-	user, limited string
+	headers map[string]string
 }
 
 // generateKey makes a new key pair in its stored form.
-func generateKey(alg *algorithm, sealer Sealer) (Key, error) {
+func (p purpose) generateKey(alg *algorithm, sealer Sealer) (Key, error) {
 	private, err := alg.keys.generate()
 	if err != nil {
 		return Key{}, fmt.Errorf("generate %s key: %w", alg.name, err)
@@ -53,7 +69,7 @@ func generateKey(alg *algorithm, sealer Sealer) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("encode private key: %w", err)
 	}
-	k.Private = sealer.Seal(der, sealContext(k))
+	k.Private = sealer.Seal(der, p.sealContext(k))
 	return k, nil
 }
 
@@ -66,8 +82,8 @@ func newKeyID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// sealContext binds a private key to its row, so that one cannot be passed off as another's.
-func sealContext(k Key) []byte { return []byte("signing key " + k.Algorithm + " " + k.ID) }
+// sealContext binds a private key to its purpose and row, so that one cannot be passed off as another's.
+func (p purpose) sealContext(k Key) []byte { return []byte(p.name + " " + k.Algorithm + " " + k.ID) }
 
 func publicJWK(id string, alg *algorithm, public crypto.PublicKey) (jwk.Key, error) {
 	key, err := jwk.FromRaw(public)
@@ -81,17 +97,17 @@ func publicJWK(id string, alg *algorithm, public crypto.PublicKey) (jwk.Key, err
 }
 
 // openKey makes a stored key usable as far as possible; the error says what is missing. The key is never nil.
-func openKey(k Key, sealer Sealer) (*signingKey, error) {
-	s, err := readPublic(k)
+func (p purpose) openKey(k Key, sealer Sealer) (*signingKey, error) {
+	s, err := p.readPublic(k)
 	if err != nil {
 		return &signingKey{Key: k}, err
 	}
-	return s, s.unseal(sealer)
+	return s, s.unseal(sealer, p.sealContext(k))
 }
 
 // readPublic makes the verifying half of a stored key. What is published is made from the bare public key, so no other
 // member of a stored document, a private one least of all, can get out.
-func readPublic(k Key) (*signingKey, error) {
+func (p purpose) readPublic(k Key) (*signingKey, error) {
 	alg, err := algorithmByName(k.Algorithm)
 	if err != nil {
 		return nil, err
@@ -104,11 +120,11 @@ func readPublic(k Key) (*signingKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read public key: %w", err)
 	}
-	return newSigningKey(k, alg, raw)
+	return p.newSigningKey(k, alg, raw)
 }
 
 // newSigningKey makes a key that verifies with public.
-func newSigningKey(k Key, alg *algorithm, public crypto.PublicKey) (*signingKey, error) {
+func (p purpose) newSigningKey(k Key, alg *algorithm, public crypto.PublicKey) (*signingKey, error) {
 	if err := alg.keys.check(public); err != nil {
 		return nil, err
 	}
@@ -120,12 +136,20 @@ func newSigningKey(k Key, alg *algorithm, public crypto.PublicKey) (*signingKey,
 	if err != nil {
 		return nil, fmt.Errorf("make verifier: %w", err)
 	}
-	s := &signingKey{Key: k, algorithm: alg, jwk: published, public: public, verifier: verifier}
-	if s.user, err = encodeHeader(typUser, string(alg.name), k.ID); err != nil {
-		return nil, err
+	headers, err := p.headersOf(k)
+	return &signingKey{Key: k, algorithm: alg, jwk: published, public: public, verifier: verifier, headers: headers}, err
+}
+
+func (p purpose) headersOf(k Key) (map[string]string, error) {
+	headers := make(map[string]string, len(p.typs))
+	for _, typ := range p.typs {
+		encoded, err := encodeHeader(typ, k.Algorithm, k.ID)
+		if err != nil {
+			return nil, err
+		}
+		headers[typ] = encoded
 	}
-	s.limited, err = encodeHeader(typLimited, string(alg.name), k.ID)
-	return s, err
+	return headers, nil
 }
 
 // encodeHeader writes a JOSE header with its members in the order that consumers rebuild (contract/core.md T1, T19).
@@ -158,8 +182,8 @@ func (s *signingKey) pair(private any) error {
 }
 
 // unseal opens the private half.
-func (s *signingKey) unseal(sealer Sealer) error {
-	der, err := sealer.Open(s.Private, sealContext(s.Key))
+func (s *signingKey) unseal(sealer Sealer, context []byte) error {
+	der, err := sealer.Open(s.Private, context)
 	if err != nil {
 		return fmt.Errorf("open private key: %w", err)
 	}
@@ -180,7 +204,7 @@ func (s *signingKey) expired(now time.Time) bool {
 	return !s.RetireAt.IsZero() && !s.RetireAt.After(now)
 }
 
-// compact signs claims under one of the key's two encoded headers (RFC 7515 section 7.1).
+// compact signs claims under one of the key's encoded headers (RFC 7515 section 7.1).
 func (s *signingKey) compact(header string, claims []byte) ([]byte, error) {
 	text := make([]byte, 0, s.compactLength(header, claims))
 	text = append(text, header...)

@@ -57,5 +57,10 @@ var (
 	ErrSubject = errors.New("subject is not an entity reference")
 )
 
-// ErrUnrecognised is the part of ErrInvalid that is not even shaped like one of our tokens.
-var ErrUnrecognised = fmt.Errorf("%w: not a user token", ErrInvalid)
+// Parts of ErrInvalid.
+var (
+	// ErrUnrecognised says that a token is not even shaped like one of the kind that was asked for.
+	ErrUnrecognised = fmt.Errorf("%w: of another kind", ErrInvalid)
+	// ErrUnknownKey says that none of the known keys fits a token's header; a fresh key set may hold one.
+	ErrUnknownKey = fmt.Errorf("%w: unknown key", ErrInvalid)
+)

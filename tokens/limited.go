@@ -16,7 +16,7 @@ func LimitedToken(raw string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if h.Typ != typUser {
+	if h.typ != typUser {
 		return "", ErrUnrecognised
 	}
 	c, err := t.claims()
@@ -26,7 +26,7 @@ func LimitedToken(raw string) (string, error) {
 	if c.uip == "" {
 		return "", fmt.Errorf("%w: no user identity proof", ErrInvalid)
 	}
-	head, err := encodeHeader(typLimited, h.Alg, h.Kid)
+	head, err := encodeHeader(typLimited, h.alg, h.kid)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ var errNoSigner = errors.New("no key can sign")
 
 // ring is the keys of this process: a copy of the store in memory, renewed in the background.
 type ring struct {
+	purpose  purpose
 	store    KeyStore // nil if the keys are static
 	sealer   Sealer
 	schedule schedule
@@ -55,6 +57,61 @@ func (r *ring) keys(ctx context.Context, now time.Time) (*snapshot, error) {
 		return fresh, nil
 	}
 	return s, nil
+}
+
+// signer returns the key that signs a token now.
+func (r *ring) signer(ctx context.Context, now time.Time) (*signingKey, error) {
+	s, err := r.keys(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	if key := s.signer(now, r.schedule.lifetime); key != nil {
+		return key, nil
+	}
+	return nil, errNoSigner
+}
+
+// document returns the public key set as it is served.
+func (r *ring) document(ctx context.Context) (Document, error) {
+	s, err := r.keys(ctx, r.now())
+	if err != nil {
+		return Document{}, err
+	}
+	return s.doc, nil
+}
+
+// period is the life of a token that is signed now.
+func (r *ring) period(now time.Time) period {
+	return period{iat: now.Unix(), exp: now.Unix() + int64(r.schedule.lifetime/time.Second)}
+}
+
+// verifier finds the key of a token by its encoded header, byte for byte. No member of a header that somebody else wrote
+// has a say in how a token is verified: not its alg, not a key in it, not a second kid.
+func (r *ring) verifier(ctx context.Context, encoded string) (*signingKey, error) {
+	s, err := r.keys(ctx, r.now())
+	if err != nil {
+		return nil, fmt.Errorf("verify token: %w", err)
+	}
+	if key := s.byHeader[encoded]; key != nil {
+		return key, nil
+	}
+	h, err := decodeHeader(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(r.purpose.typs, h.typ) {
+		return nil, ErrUnrecognised
+	}
+	if s.byID[h.kid] != nil {
+		return nil, fmt.Errorf("%w: header is not ours", ErrInvalid)
+	}
+	if s, err = r.renewed(ctx); err != nil {
+		return nil, fmt.Errorf("verify token: %w", err)
+	}
+	if key := s.byHeader[encoded]; key != nil {
+		return key, nil
+	}
+	return nil, ErrUnknownKey
 }
 
 // renewed returns the copy after a look into the store, of which it causes at most one per unknownKeyCooldown. The error
@@ -102,14 +159,14 @@ func (r *ring) due(now time.Time, age time.Duration) bool {
 // load asks the store unless it was asked within age. Callers at the same time share one look, which none of them can
 // cancel for the others.
 func (r *ring) load(ctx context.Context, age time.Duration) (*snapshot, error) {
-	done := r.flight.DoChan("", func() (any, error) {
+	done := r.flight.DoChan("", contained(func() (any, error) {
 		if s := r.current.Load(); s != nil && !r.due(r.now(), age) {
 			return s, nil
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		return r.renew(ctx)
-	})
+	}))
 	select {
 	case result := <-done:
 		s, _ := result.Val.(*snapshot)
@@ -185,7 +242,7 @@ func (r *ring) open(ctx context.Context, stored []Key, known map[string]*signing
 			keys = append(keys, &renewed)
 			continue
 		}
-		s, err := openKey(k, r.sealer)
+		s, err := r.purpose.openKey(k, r.sealer)
 		if err != nil && known[k.ID] == nil {
 			r.log.WarnContext(ctx, "stored signing key cannot sign", "kid", k.ID, "published", s.jwk != nil, "error", err)
 		}
@@ -220,7 +277,7 @@ func (r *ring) create(ctx context.Context, p plan) error {
 	if err != nil {
 		return err
 	}
-	k, err := generateKey(alg, r.sealer)
+	k, err := r.purpose.generateKey(alg, r.sealer)
 	if err != nil {
 		return err
 	}

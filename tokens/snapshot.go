@@ -57,7 +57,9 @@ func samePublic(a, b *signingKey) bool { return a.ID == b.ID && bytes.Equal(a.Pu
 
 func (s *snapshot) admit(k *signingKey) {
 	s.published = append(s.published, k)
-	s.byHeader[k.user], s.byHeader[k.limited] = k, k
+	for _, header := range k.headers {
+		s.byHeader[header] = k
+	}
 	if k.private != nil {
 		s.signers = append(s.signers, k)
 	}

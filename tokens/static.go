@@ -24,20 +24,20 @@ type StaticKey struct {
 var errNoStaticKey = errors.New("static key store: Should provide at least one key pair")
 
 // staticSnapshot publishes all pairs; the first one signs.
-func staticSnapshot(pairs []StaticKey, maxAge time.Duration) (*snapshot, error) {
+func (p purpose) staticSnapshot(pairs []StaticKey, maxAge time.Duration) (*snapshot, error) {
 	if len(pairs) == 0 {
 		return nil, errNoStaticKey
 	}
 	keys := make([]*signingKey, len(pairs))
 	seen := map[string]bool{}
-	for i, p := range pairs {
-		if p.ID == "" || seen[p.ID] {
-			return nil, fmt.Errorf("static key %d: key ID %q is empty or used twice", i, p.ID)
+	for i, pair := range pairs {
+		if pair.ID == "" || seen[pair.ID] {
+			return nil, fmt.Errorf("static key %d: key ID %q is empty or used twice", i, pair.ID)
 		}
-		seen[p.ID] = true
+		seen[pair.ID] = true
 		var err error
-		if keys[i], err = p.read(); err != nil {
-			return nil, fmt.Errorf("static key %q: %w", p.ID, err)
+		if keys[i], err = pair.read(p); err != nil {
+			return nil, fmt.Errorf("static key %q: %w", pair.ID, err)
 		}
 	}
 	s, err := newSnapshot(keys, time.Time{}, maxAge, nil)
@@ -48,8 +48,8 @@ func staticSnapshot(pairs []StaticKey, maxAge time.Duration) (*snapshot, error) 
 	return s, nil
 }
 
-func (p StaticKey) read() (*signingKey, error) {
-	name := p.Algorithm
+func (s StaticKey) read(p purpose) (*signingKey, error) {
+	name := s.Algorithm
 	if name == "" {
 		name = DefaultAlgorithm
 	}
@@ -57,20 +57,22 @@ func (p StaticKey) read() (*signingKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, err := parsePEM(p.PublicPEM, "PUBLIC KEY", x509.ParsePKIXPublicKey)
+	public, err := parsePEM(s.PublicPEM, "PUBLIC KEY", x509.ParsePKIXPublicKey)
 	if err != nil {
 		return nil, err
 	}
-	private, err := parsePEM(p.PrivatePEM, "PRIVATE KEY", x509.ParsePKCS8PrivateKey)
+	private, err := parsePEM(s.PrivatePEM, "PRIVATE KEY", x509.ParsePKCS8PrivateKey)
 	if err != nil {
 		return nil, err
 	}
-	k, err := newSigningKey(Key{ID: p.ID, Algorithm: name}, alg, public)
+	k, err := p.newSigningKey(Key{ID: s.ID, Algorithm: name}, alg, public)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.jwk.Set(jwk.KeyUsageKey, jwk.ForSignature); err != nil {
-		return nil, fmt.Errorf("mark key for signatures: %w", err)
+	if p.staticUse {
+		if err := k.jwk.Set(jwk.KeyUsageKey, jwk.ForSignature); err != nil {
+			return nil, fmt.Errorf("mark key for signatures: %w", err)
+		}
 	}
 	return k, k.pair(private)
 }

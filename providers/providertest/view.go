@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"stagedoor/providers"
@@ -22,15 +23,30 @@ type view struct {
 	Picture      string            `json:"picture,omitempty"`
 	Username     string            `json:"username,omitempty"`
 	Info         map[string]any    `json:"info,omitempty"`
-	Identity     *providers.Lookup `json:"identity,omitempty"`
+	Identity     map[string]any    `json:"identity,omitempty"`
+	Headers      map[string]string `json:"headers,omitempty"`
 }
 
 func viewOf(r providers.Result) view {
 	s, p := r.Session, r.Profile
 	return view{
 		s.AccessToken, s.IDToken, s.RefreshToken, s.Scope, s.ExpiresIn.Seconds(), s.Subject,
-		p.Email, p.DisplayName, p.Picture, p.Username, r.Info, r.Identity,
+		p.Email, p.DisplayName, p.Picture, p.Username, r.Info, lookupView(r.Identity), r.Headers,
 	}
+}
+
+// lookupView are the members of a look-up that are set, nil without one.
+func lookupView(l *providers.Lookup) map[string]any {
+	if l == nil {
+		return nil
+	}
+	members := map[string]any{}
+	for field, value := range reflect.ValueOf(*l).Fields() {
+		if !value.IsZero() {
+			members[field.Name] = value.Interface()
+		}
+	}
+	return members
 }
 
 // Code returns the code of a provider's error; empty for nil and for any other error.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stagedoor/server/internal/caller"
 	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/signin"
 	"stagedoor/tokens"
@@ -29,6 +30,21 @@ type SignIn interface {
 	Logout(ctx context.Context, in signin.LogoutInput) (signin.LogoutOutput, error)
 	// Describe lists the configured providers.
 	Describe() []signin.Description
+	// Attempt returns a failed sign-in or refresh that is remembered here.
+	Attempt(id string) (signin.Attempt, error)
+}
+
+// Callers recognises who is behind a bearer token. Errors are a *fault.Error.
+type Callers interface {
+	Recognise(ctx context.Context, bearer string) (caller.Principal, error)
+}
+
+// Cookies is the limited-user cookie of every Backstage plugin. Errors are a *fault.Error.
+type Cookies interface {
+	// Issue makes the cookie for the user behind a bearer token.
+	Issue(ctx context.Context, bearer string, existing []string) (caller.UserCookie, error)
+	// Clear is a value for the Set-Cookie header that removes it.
+	Clear() string
 }
 
 // OP is the OpenID Provider behind discovery and user info.
@@ -51,6 +67,10 @@ type Config struct {
 	SignIn SignIn
 	OP     OP
 	Keys   Keys
+	// PluginKeys publishes the keys of our plugin tokens.
+	PluginKeys Keys
+	Cookies    Cookies
+	Callers    Callers
 	// Ready returns nil while traffic may be sent here. The message of a *fault.Error is what the probe reads; any other error
 	// is logged and answered with a fixed text (contract/core.md R29).
 	Ready func(context.Context) error
@@ -106,7 +126,9 @@ func New(cfg Config) (*Server, error) {
 		s.outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	}
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(exchangeOf(c.Request().Context()), s.routed(c, err)) }
-	if err := s.addRoutes(operations{cfg.SignIn, cfg.OP, cfg.Keys, cfg.Ready, cfg.Log}); err != nil {
+	if err := s.addRoutes(operations{
+		cfg.SignIn, cfg.OP, cfg.Keys, cfg.PluginKeys, cfg.Cookies, cfg.Callers, cfg.Ready, cfg.Log,
+	}); err != nil {
 		return nil, err
 	}
 	return s, nil

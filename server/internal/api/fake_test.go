@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"stagedoor/server/internal/api/apitest"
+	"stagedoor/server/internal/caller"
 	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/signin"
@@ -81,6 +83,41 @@ func (f *fakeSignIn) Describe() []signin.Description {
 	}
 }
 
+func (f *fakeSignIn) Attempt(id string) (signin.Attempt, error) {
+	if id != "abc" {
+		return signin.Attempt{}, fault.New(fault.NotFound, "attempt_unknown", "No such attempt is remembered here", nil)
+	}
+	return signin.Attempt{
+		ID: "abc", What: "sign-in", Provider: "idp", Env: "development", Time: noon, Code: "no_catalog_user", Message: "nobody",
+		Advice: "look", Steps: []signin.Step{{Name: "byEmail", Lookup: "j…", Outcome: "no user found", Code: "no_catalog_user"}},
+	}, nil
+}
+
+// fakeCallers knows the bearers user and admin.
+type fakeCallers struct{}
+
+func (fakeCallers) Recognise(_ context.Context, bearer string) (caller.Principal, error) {
+	switch bearer {
+	case "user":
+		return caller.Principal{Kind: caller.User, Subject: "user:default/jane"}, nil
+	case "admin":
+		return caller.Principal{Kind: caller.Service, Subject: "external:ops", Permissions: []string{caller.AdminPermission}}, nil
+	}
+	return caller.Principal{}, fault.New(fault.Authentication, "token_missing", "Missing credentials", nil)
+}
+
+func (fakeCallers) Issue(_ context.Context, bearer string, existing []string) (caller.UserCookie, error) {
+	if bearer != "user" {
+		return caller.UserCookie{}, fault.New(fault.Authentication, "token_missing", "Missing credentials", nil)
+	}
+	if slices.Contains(existing, "good") {
+		return caller.UserCookie{ExpiresAt: noon}, nil
+	}
+	return caller.UserCookie{SetCookie: "backstage-auth=new; Path=/; Priority=High", ExpiresAt: noon}, nil
+}
+
+func (fakeCallers) Clear() string { return "backstage-auth=; Path=/; Max-Age=0" }
+
 type fakeOP struct {
 	userInfo func(bearer string) (map[string]any, error)
 }
@@ -136,6 +173,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func fakeConfig(log *lockedBuffer, level slog.Level) Config {
 	return Config{
 		SignIn: &fakeSignIn{}, OP: &fakeOP{}, Keys: fakeKeys{},
+		PluginKeys: fakeKeys{}, Cookies: fakeCallers{}, Callers: fakeCallers{},
 		Ready: func(context.Context) error { return nil },
 		Now:   func() time.Time { return noon },
 		Log:   slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level})),

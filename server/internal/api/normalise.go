@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -140,6 +141,10 @@ func readForm(contentType string, body io.Reader) (url.Values, error) {
 		return nil, nil
 	}
 	text, err := io.ReadAll(body)
+	var tooLarge *http.MaxBytesError
+	if err != nil && !errors.As(err, &tooLarge) {
+		return nil, fault.New(fault.Input, "body_unreadable", "The request's body is broken or did not come in time", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read form: %w", err)
 	}

@@ -9,11 +9,14 @@ import (
 
 // operations implements the strict interface that the document generates. The handlers are in one file per tag.
 type operations struct {
-	signIn SignIn
-	op     OP
-	keys   Keys
-	ready  func(context.Context) error
-	log    *slog.Logger
+	signIn     SignIn
+	op         OP
+	keys       Keys
+	pluginKeys Keys
+	cookies    Cookies
+	callers    Callers
+	ready      func(context.Context) error
+	log        *slog.Logger
 }
 
 var _ gen.StrictServerInterface = operations{}

@@ -112,3 +112,15 @@ func (r reply) VisitGetLivenessResponse(w http.ResponseWriter) error { return r.
 
 // VisitGetReadinessResponse writes the reply.
 func (r reply) VisitGetReadinessResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitGetPluginJwksResponse sends the reply.
+func (r reply) VisitGetPluginJwksResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitIssueUserCookieResponse sends the reply.
+func (r reply) VisitIssueUserCookieResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitClearUserCookieResponse sends the reply.
+func (r reply) VisitClearUserCookieResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitGetAttemptResponse sends the reply.
+func (r reply) VisitGetAttemptResponse(w http.ResponseWriter) error { return r.write(w) }

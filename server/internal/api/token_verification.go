@@ -8,24 +8,27 @@ import (
 	"strings"
 
 	"stagedoor/gen"
+	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/op"
 )
 
 // GetJwks answers the key set under the path of the first API document.
 func (o operations) GetJwks(ctx context.Context, _ gen.GetJwksRequestObject) (gen.GetJwksResponseObject, error) {
-	return o.jwks(ctx)
+	return jwks(ctx, o.keys)
 }
 
 // GetJwksWellKnown answers the key set where every Backstage backend asks for it (contract/core.md T10).
 func (o operations) GetJwksWellKnown(ctx context.Context, _ gen.GetJwksWellKnownRequestObject) (gen.GetJwksWellKnownResponseObject, error) {
-	return o.jwks(ctx)
+	return jwks(ctx, o.keys)
 }
 
+// jwks answers a key set, or that the client has it already.
+//
 // Differs from Backstage: it sends no Cache-Control and a weak ETag (contract/core.md R15).
-func (o operations) jwks(ctx context.Context) (reply, error) {
-	set, err := o.keys.JWKS(ctx)
+func jwks(ctx context.Context, keys Keys) (reply, error) {
+	set, err := keys.JWKS(ctx)
 	if err != nil {
-		return reply{}, err
+		return reply{}, fault.New(fault.ServiceUnavailable, "keys_unavailable", "Signing keys are not available", err)
 	}
 	r := reply{http.StatusOK, map[string]string{
 		"Content-Type":  typeJSON,

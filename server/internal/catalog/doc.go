@@ -1,4 +1,6 @@
-// Package catalog says who a user is in the portal and what they own. Here: a YAML file of ordinary catalog entities, for
-// small and development set-ups. It leaves the question which user is meant to the resolvers of providers. Its law: not
-// found, found twice and not reachable are three different answers, and only the first one is about the user.
+// Package catalog says who a user is in the portal and what they own: from the catalog's REST API, or, for small and
+// development set-ups, from a YAML file of ordinary catalog entities. It leaves the question which user is meant to the
+// resolvers of providers, and the credentials for the API to whoever builds it. Its law: not found, found twice, refused and
+// not reachable are four different answers, only the first one is about the user, and an entity that was not asked for is
+// nobody.
 package catalog

@@ -30,44 +30,67 @@ type spec struct {
 }
 
 func (e entity) ref() string {
-	name := e.Metadata.Name
-	if e.Metadata.Namespace != "" {
-		name = e.Metadata.Namespace + "/" + name
+	return entityRef{e.Kind, e.namespace(), e.Metadata.Name}.String()
+}
+
+func (e entity) namespace() string {
+	if e.Metadata.Namespace == "" {
+		return defaultNamespace
 	}
-	return completeRef(name, e.Kind)
+	return e.Metadata.Namespace
+}
+
+// targets completes references that stand in the entity: they are relative to its namespace.
+func (e entity) targets(refs []string, kind string) []string {
+	all := make([]string, len(refs))
+	for i, ref := range refs {
+		all[i] = splitRef(ref, entityRef{kind: kind, namespace: e.namespace()}).String()
+	}
+	return all
 }
 
 // index is a parsed file. It is never changed after parse returned it.
 type index struct {
 	users map[string]User
+	// entities has the reference of every entity of any kind.
+	entities map[string]bool
 	// fields maps "path=value", both lower case, to the references of the users that have it, in file order.
 	fields map[string][]string
 }
 
-// parse reads a stream of YAML documents in the catalog's entity format. Kinds other than User and Group are passed over.
+// parse reads a stream of YAML documents in the catalog's entity format. Of kinds other than User and Group it keeps only
+// that they exist.
 func parse(text []byte) (*index, error) {
 	entities, err := decode(text)
 	if err != nil {
 		return nil, err
 	}
-	ix := &index{users: map[string]User{}, fields: map[string][]string{}}
-	for _, e := range entities {
-		if !strings.EqualFold(e.Kind, "User") {
-			continue
+	ix := &index{users: map[string]User{}, entities: map[string]bool{}, fields: map[string][]string{}}
+	users := slices.DeleteFunc(slices.Clone(entities), func(e entity) bool { return !strings.EqualFold(e.Kind, "User") })
+	for _, e := range users {
+		if err := ix.addUser(e); err != nil {
+			return nil, err
 		}
-		ref := e.ref()
-		if _, dup := ix.users[ref]; dup {
-			return nil, fmt.Errorf("user %s stands in the catalog file twice", ref)
-		}
-		ix.users[ref] = User{Ref: ref, Ownership: ownership(ref, e.Spec.MemberOf)}
-		ix.addFields(ref, "", e.Fields)
 	}
 	for _, e := range entities {
+		ix.entities[e.ref()] = true
 		if strings.EqualFold(e.Kind, "Group") {
 			ix.addMembers(e)
 		}
 	}
+	for _, e := range users {
+		ix.addFields(e)
+	}
 	return ix, nil
+}
+
+func (ix *index) addUser(e entity) error {
+	ref := e.ref()
+	if _, dup := ix.users[ref]; dup {
+		return fmt.Errorf("user %s stands in the catalog file twice", ref)
+	}
+	ix.users[ref] = User{Ref: ref, Ownership: ownership(ref, e.targets(e.Spec.MemberOf, "group"))}
+	return nil
 }
 
 func decode(text []byte) ([]entity, error) {
@@ -100,20 +123,9 @@ func decode(text []byte) ([]entity, error) {
 	}
 }
 
-func ownership(ref string, groups []string) []string {
-	own := []string{ref}
-	for _, g := range groups {
-		if g = completeRef(g, "group"); strings.HasPrefix(g, "group:") && !slices.Contains(own, g) {
-			own = append(own, g)
-		}
-	}
-	return own
-}
-
 // addMembers gives the group to the users it names: the catalog makes a memberOf relation of either side.
 func (ix *index) addMembers(group entity) {
-	for _, m := range group.Spec.Members {
-		ref := completeRef(m, "user")
+	for _, ref := range group.targets(group.Spec.Members, "user") {
 		if u, ok := ix.users[ref]; ok {
 			u.Ownership = ownership(ref, append(slices.Clone(u.Ownership[1:]), group.ref()))
 			ix.users[ref] = u
@@ -121,25 +133,12 @@ func (ix *index) addMembers(group entity) {
 	}
 }
 
-// addFields indexes every scalar below value under its dotted path, and every element of a list under the list's path, as
-// the catalog's search table does.
-func (ix *index) addFields(ref, path string, value any) {
-	switch v := value.(type) {
-	case map[string]any:
-		for k, below := range v {
-			ix.addFields(ref, strings.TrimPrefix(path+"."+k, "."), below)
-		}
-	case []any:
-		for _, below := range v {
-			ix.addFields(ref, path, below)
-		}
-	case nil:
-	default:
-		key := fieldKey(path, fmt.Sprint(v))
-		if !slices.Contains(ix.fields[key], ref) {
+// addFields indexes the user's fields. Their membership must be complete.
+func (ix *index) addFields(e entity) {
+	ref := e.ref()
+	eachEntityField(e.Fields, ix.users[ref].Ownership[1:], func(c condition) {
+		if key := c.key(); !slices.Contains(ix.fields[key], ref) {
 			ix.fields[key] = append(ix.fields[key], ref)
 		}
-	}
+	})
 }
-
-func fieldKey(path, value string) string { return strings.ToLower(path + "=" + value) }

@@ -78,41 +78,44 @@ func load(path string) (*index, error) {
 func (f *File) FindUser(_ context.Context, l providers.Lookup) (User, error) {
 	ix := f.current()
 	if l.EntityRef != "" {
-		if u, ok := ix.users[completeRef(l.EntityRef, "user")]; ok {
-			return u, nil
-		}
-		return User{}, ErrNotFound
+		return ix.user(completeRef(l.EntityRef, "user"))
 	}
-	return ix.find(conditions(l))
+	all, err := conditions(l)
+	if err != nil {
+		return User{}, err
+	}
+	return ix.find(all)
 }
 
-func conditions(l providers.Lookup) []string {
-	var keys []string
-	for k, v := range l.Annotations {
-		keys = append(keys, fieldKey("metadata.annotations."+k, v))
-	}
-	for k, v := range l.Filter {
-		keys = append(keys, fieldKey(k, v))
-	}
-	return keys
+// EntitiesExist returns those of the given references that no entity of the file has. The error is always nil.
+func (f *File) EntitiesExist(_ context.Context, refs []string) (missing []string, err error) {
+	return missingFrom(refs, f.current().entities), nil
 }
 
-func (ix *index) find(keys []string) (User, error) {
-	if len(keys) == 0 {
-		return User{}, ErrLookup
-	}
-	refs := slices.Clone(ix.fields[keys[0]])
-	for _, k := range keys[1:] {
-		refs = slices.DeleteFunc(refs, func(ref string) bool { return !slices.Contains(ix.fields[k], ref) })
+func (ix *index) find(all []condition) (User, error) {
+	refs := slices.Clone(ix.fields[all[0].key()])
+	for _, c := range all[1:] {
+		key := c.key()
+		refs = slices.DeleteFunc(refs, func(ref string) bool { return !slices.Contains(ix.fields[key], ref) })
 	}
 	switch len(refs) {
 	case 0:
 		return User{}, ErrNotFound
 	case 1:
-		return ix.users[refs[0]], nil
+		return ix.user(refs[0])
 	default:
 		return User{}, ErrAmbiguous
 	}
+}
+
+// user returns the user with that reference, with an ownership list of the caller's own.
+func (ix *index) user(ref string) (User, error) {
+	u, ok := ix.users[ref]
+	if !ok {
+		return User{}, ErrNotFound
+	}
+	u.Ownership = slices.Clone(u.Ownership)
+	return u, nil
 }
 
 // current returns the index, read again if the file has changed.

@@ -23,7 +23,11 @@ type Auth struct {
 	ExtraOrigins []string
 	// CatalogFile is the path of a file of User and Group entities, empty if there is none.
 	CatalogFile string
-	DevIDP      DevIDP
+	// CatalogCache is how long an answer of the catalog's API is believed, 0 for not at all.
+	CatalogCache time.Duration
+	// CatalogToken is a static token for the catalog's API, empty to call it with plugin tokens of our own.
+	CatalogToken string
+	DevIDP       DevIDP
 	// Providers come in the order of the files.
 	Providers []Provider
 }
@@ -105,7 +109,9 @@ type authKeys struct {
 	SigningKeys  SigningKeys `config:"signingKeys"`
 	ExtraOrigins []string    `config:"experimentalExtraAllowedOrigins"`
 	Catalog      struct {
-		File string `config:"file,file"`
+		File  string        `config:"file,file"`
+		Cache time.Duration `config:"cache"`
+		Token string        `config:"token"`
 	} `config:"catalog"`
 	DevIDP struct {
 		Enabled   bool   `config:"enabled"`
@@ -126,19 +132,17 @@ func authDefaults() authKeys {
 		SigningKeys:   SigningKeys{Rotation: 24 * time.Hour, PublishAhead: 10 * time.Minute},
 	}
 	keys.KeyStore.Provider = KeyStoreDatabase
+	keys.Catalog.Cache = 10 * time.Second
 	keys.DevIDP.Algorithm = "RS256"
 	return keys
 }
 
-func (r *reader) auth(baseURL string) Auth {
+func (r *reader) auth() Auth {
 	keys := authDefaults()
 	r.section("auth", &keys)
 	r.checkSession(keys.Session)
 	r.checkSigningKeys(keys.SigningKeys)
-	if keys.DevIDP.Enabled && baseURL != "" && !loopback(baseURL) {
-		r.fail("backend.baseUrl", "want a loopback address such as http://localhost:7007: anyone may sign in as anyone at "+
-			"the development provider that auth.devIdp.enabled turns on")
-	}
+	r.checkCatalogToken(keys.Catalog.Token)
 	return Auth{
 		Environment:     keys.Environment,
 		Session:         keys.Session,
@@ -149,8 +153,30 @@ func (r *reader) auth(baseURL string) Auth {
 		SigningKeys:     keys.SigningKeys,
 		ExtraOrigins:    keys.ExtraOrigins,
 		CatalogFile:     keys.Catalog.File,
+		CatalogCache:    keys.Catalog.Cache,
+		CatalogToken:    keys.Catalog.Token,
 		DevIDP:          DevIDP(keys.DevIDP),
 		Providers:       r.providers(keys.Providers),
+	}
+}
+
+// checkDevIDP keeps the development provider on this machine: anyone may sign in there as anyone.
+func (r *reader) checkDevIDP(c *Config) {
+	const want = "want a loopback address such as http://localhost:7007: anyone may sign in as anyone at the development " +
+		"provider that auth.devIdp.enabled turns on"
+	switch {
+	case !c.Auth.DevIDP.Enabled || c.Backend.BaseURL == "":
+	case !loopback(c.Backend.BaseURL):
+		r.fail("backend.baseUrl", want)
+	case !loopback(c.AuthURL()):
+		r.fail("discovery.endpoints", want)
+	}
+}
+
+// checkCatalogToken refuses a token that no header could carry.
+func (r *reader) checkCatalogToken(token string) {
+	if token != "" && !headerToken.MatchString(token) {
+		r.fail("auth.catalog.token", "want letters, digits and signs of ASCII, without white space")
 	}
 }
 
@@ -208,6 +234,9 @@ func (r *reader) staticKeys(keys authKeys) []StaticKey {
 	}
 	return pairs
 }
+
+// headerToken is what may stand behind Bearer.
+var headerToken = regexp.MustCompile(`^[!-~]+$`)
 
 var providerID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 

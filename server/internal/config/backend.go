@@ -19,6 +19,9 @@ type Backend struct {
 	HTTPS *HTTPS
 	// CORS is nil if no other origin may call.
 	CORS *CORS
+	// ExternalAccess are the callers that are neither users nor plugins, in the order of the files; those of
+	// backend.auth.keys come last.
+	ExternalAccess []ExternalAccess
 	// CSP holds the directives of Content-Security-Policy to set, by their names in the header (connect-src). A nil list
 	// drops the directive.
 	CSP map[string][]string
@@ -104,6 +107,7 @@ func (r *reader) backend() Backend {
 		Listen:         r.listen(keys.Listen),
 		HTTPS:          r.https(keys.HTTPS),
 		CORS:           keys.CORS,
+		ExternalAccess: r.externalAccess(),
 		CSP:            r.csp(keys.CSP),
 		ReferrerPolicy: keys.Referrer.Policy,
 		Lifecycle:      keys.Lifecycle,

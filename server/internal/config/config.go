@@ -14,8 +14,10 @@ type Config struct {
 	Source      Source
 	App         App
 	Backend     Backend
-	Database    Database
-	Auth        Auth
+	// Discovery says where plugins are reached, in the order of the files; see PluginURL.
+	Discovery []Endpoint
+	Database  Database
+	Auth      Auth
 }
 
 // App is the front end.
@@ -39,9 +41,11 @@ func Load(in LoadInput) (*Config, error) {
 		Source:      r.source,
 		App:         r.app(),
 		Backend:     r.backend(),
+		Discovery:   r.discovery(),
 		Database:    r.database(),
 	}
-	c.Auth = r.auth(c.Backend.BaseURL)
+	c.Auth = r.auth()
+	r.checkDevIDP(c)
 	if err := r.problems.err(); err != nil {
 		return nil, err
 	}
@@ -64,11 +68,15 @@ func (r *reader) section(key string, into any) {
 
 // fail adds a problem with the value at a dotted key.
 func (r *reader) fail(key, format string, args ...any) {
-	var at Position
+	r.problems.add(r.position(key), key, format, args...)
+}
+
+// position is where the value at a dotted key was written, the zero value if it was not.
+func (r *reader) position(key string) Position {
 	if n := r.root.find(key); n != nil {
-		at = n.at
+		return n.at
 	}
-	r.problems.add(at, key, format, args...)
+	return Position{}
 }
 
 func (r *reader) app() App {
@@ -84,14 +92,19 @@ func (r *reader) baseURL(key, raw string) string {
 	if raw == "" {
 		return ""
 	}
+	r.checkURL(r.position(key), key, raw)
+	return strings.TrimRight(raw, "/")
+}
+
+// checkURL reports an address that nothing can be appended to.
+func (r *reader) checkURL(at Position, key, raw string) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		r.fail(key, "want an absolute URL that begins with http:// or https://")
+		r.problems.add(at, key, "want an absolute URL that begins with http:// or https://")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil:
-		r.fail(key, "want a URL without user, query and fragment")
+		r.problems.add(at, key, "want a URL without user, query and fragment")
 	}
-	return strings.TrimRight(raw, "/")
 }
 
 // loopback is true for an address that only this machine can mean.

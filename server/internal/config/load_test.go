@@ -98,9 +98,10 @@ func TestDefaultsWithoutAnyFile(t *testing.T) {
 		Auth: Auth{
 			Environment: "development", Session: Session{Idle: 720 * time.Hour, RefreshReuse: 30 * time.Second},
 			TokenExpiration: time.Hour, Algorithm: "ES256", OmitOwnership: true,
-			KeyStore:    KeyStore{Provider: KeyStoreDatabase},
-			SigningKeys: SigningKeys{Rotation: 24 * time.Hour, PublishAhead: 10 * time.Minute},
-			DevIDP:      DevIDP{Enabled: true, Algorithm: "ES256"},
+			KeyStore:     KeyStore{Provider: KeyStoreDatabase},
+			SigningKeys:  SigningKeys{Rotation: 24 * time.Hour, PublishAhead: 10 * time.Minute},
+			CatalogCache: 10 * time.Second,
+			DevIDP:       DevIDP{Enabled: true, Algorithm: "ES256"},
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

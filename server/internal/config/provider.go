@@ -95,6 +95,7 @@ func (e Entry) Resolvers() ([]ResolverEntry, error) {
 	var ps problems
 	var signIn struct {
 		Resolvers []*node `config:"resolvers"`
+		Admission *node   `config:"admission"`
 	}
 	n, key := e.node.get("signIn"), dotted(e.key, "signIn")
 	d := decoder{strict: true, source: e.source, problems: &ps}
@@ -109,6 +110,18 @@ func (e Entry) Resolvers() ([]ResolverEntry, error) {
 		return nil, err
 	}
 	return entries, nil
+}
+
+// Admission returns what reads the section signIn.admission, strictly, as Decode does; nil if there is none.
+func (e Entry) Admission() func(into any) error {
+	n, key := e.node.get("signIn").get("admission"), dotted(dotted(e.key, "signIn"), "admission")
+	if n.absent() {
+		return nil
+	}
+	return func(into any) error {
+		d := decoder{strict: true, source: e.source, problems: new(problems)}
+		return d.decode(n, key, into)
+	}
 }
 
 func (e Entry) resolver(n *node, key string, ps *problems) ResolverEntry {

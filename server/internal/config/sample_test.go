@@ -7,7 +7,7 @@ import (
 )
 
 func TestForeignKeysAreLeftAlone(t *testing.T) {
-	c := mustLoad(t, one(foreign, "GITHUB_TOKEN=x", "POSTGRES_HOST=db"))
+	c := mustLoad(t, one(foreign, "GITHUB_TOKEN=x", "POSTGRES_HOST=db", "BACKEND_SECRET=c2VjcmV0", "CI_TOKEN=0123456789"))
 	if c.App.BaseURL != "http://localhost:3000" || c.Backend.Listen.Port != 7007 {
 		t.Errorf("got %+v", c)
 	}

@@ -26,6 +26,7 @@ var places = []string{
 	"app.baseUrl", "backend.baseUrl", "backend.listen", "backend.listen.port", "backend.https", "backend.https.certificate.cert",
 	"backend.cors.maxAge", "backend.cors.credentials", "backend.csp", "backend.csp.default-src", "backend.database",
 	"backend.database.client", "backend.database.connection", "backend.server.timeout", "backend.lifecycle.serverShutdownDelay",
+	"backend.auth", "backend.auth.externalAccess", "backend.auth.keys", "discovery.endpoints", "auth.catalog.cache", "auth.catalog.token",
 	"auth.environment", "auth.session.secret", "auth.session.idle", "auth.backstageTokenExpiration", "auth.identityTokenAlgorithm",
 	"auth.omitIdentityTokenOwnershipClaim", "auth.keyStore.provider", "auth.keyStore.static.keys", "auth.signingKeys.rotation",
 	"auth.experimentalExtraAllowedOrigins", "auth.catalog.file", "auth.devIdp.enabled", "auth.providers", "auth.providers.x",

@@ -263,7 +263,7 @@ func TestAuth(t *testing.T) {
         - {publicKeyFile: b.pub, privateKeyFile: b.key, keyId: b, algorithm: RS256}
   signingKeys: {rotation: 12h, publishAhead: 5m}
   experimentalExtraAllowedOrigins: ['https://*.example.com']
-  catalog: {file: people/catalog.yaml}
+  catalog: {file: people/catalog.yaml, cache: 1m, token: a-token}
   devIdp: {enabled: true, people: people.yaml, algorithm: ES256}
 `)
 	w.paths, w.files["conf/app.yaml"] = []string{"conf/app.yaml"}, w.files["app-config.yaml"]
@@ -278,6 +278,8 @@ func TestAuth(t *testing.T) {
 		SigningKeys:  SigningKeys{Rotation: 12 * time.Hour, PublishAhead: 5 * time.Minute},
 		ExtraOrigins: []string{"https://*.example.com"},
 		CatalogFile:  "conf/people/catalog.yaml",
+		CatalogCache: time.Minute,
+		CatalogToken: "a-token",
 		DevIDP:       DevIDP{Enabled: true, People: "conf/people.yaml", Algorithm: "ES256"},
 	}
 	if diff := cmp.Diff(want, mustLoad(t, w).Auth); diff != "" {
@@ -333,6 +335,9 @@ func TestAuthProblems(t *testing.T) {
 		{"keyStore: {provider: static, static: {keys: []}}", at + "52 auth.keyStore.static.keys: want at least one key pair in auth.keyStore.static.keys"},
 		{"keyStore: {static: {keys: [{publicKeyFile: a, privateKeyFile: b}]}}", "Missing required config value at 'auth.keyStore.static.keys[0].keyId' in 'app-config.yaml'"},
 		{"experimentalExtraAllowedOrigins: a", at + "41 auth.experimentalExtraAllowedOrigins: want a list, found a string"},
+		{"catalog: {cache: 10}", at + "25 auth.catalog.cache: want a duration with a unit, such as 30s, 90m or 2 days"},
+		{"catalog: {token: 'a b'}", at + "25 auth.catalog.token: want letters, digits and signs of ASCII, without white space"},
+		{"catalog: {token: [a]}", at + "25 auth.catalog.token: want a string, found a list"},
 		{"devIdp: {algorithm: none}", at + "28 auth.devIdp.algorithm: want one of RS256, ES256"},
 	}
 	for _, tt := range tests {

@@ -44,18 +44,23 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// loopbackOnly refuses requests that were addressed to another name: a listener on all interfaces, or a foreign name that
-// somebody points at 127.0.0.1 (DNS rebinding).
+// loopbackOnly refuses requests that came from another machine, whatever they say, and those that were addressed to another
+// name: a foreign one that somebody points at 127.0.0.1 (DNS rebinding).
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = strings.Trim(r.Host, "[]")
 		}
-		if !isLoopback(host) {
+		if !isLoopback(host) || !fromLoopback(r.RemoteAddr) {
 			http.Error(w, ErrNotLoopback.Error(), http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func fromLoopback(remote string) bool {
+	addr, err := netip.ParseAddrPort(remote)
+	return err == nil && addr.Addr().Unmap().IsLoopback()
 }

@@ -64,7 +64,7 @@ func TestPaths(t *testing.T) {
 				t.Errorf("path %q, issuer %q", p.Path(), p.Issuer())
 			}
 			answer := httptest.NewRecorder()
-			request := httptest.NewRequest(http.MethodGet, "http://localhost"+test.path+discoveryPath, nil)
+			request := fromHere(http.MethodGet, "http://localhost"+test.path+discoveryPath, nil)
 			p.ServeHTTP(answer, request)
 			var doc struct{ Issuer string }
 			if err := json.Unmarshal(answer.Body.Bytes(), &doc); err != nil || doc.Issuer != test.issuer {
@@ -90,7 +90,7 @@ func TestLoopbackHostOnly(t *testing.T) {
 		{"", http.StatusMisdirectedRequest},
 	} {
 		t.Run(test.host, func(t *testing.T) {
-			request := httptest.NewRequest(http.MethodGet, testPrefix+discoveryPath, nil)
+			request := fromHere(http.MethodGet, testPrefix+discoveryPath, nil)
 			request.Host = test.host
 			answer := httptest.NewRecorder()
 			r.Provider.ServeHTTP(answer, request)
@@ -168,7 +168,7 @@ func TestMethodsAndPaths(t *testing.T) {
 func TestBodyLimit(t *testing.T) {
 	r := newRig(t)
 	body := strings.NewReader("grant_type=refresh_token&refresh_token=" + strings.Repeat("x", maxBody))
-	request := httptest.NewRequest(http.MethodPost, "http://localhost"+testPrefix+tokenPath, body)
+	request := fromHere(http.MethodPost, "http://localhost"+testPrefix+tokenPath, body)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer := httptest.NewRecorder()
 	r.Provider.ServeHTTP(answer, request)

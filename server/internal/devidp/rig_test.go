@@ -226,3 +226,24 @@ func (c *fakeClock) pass(d time.Duration) {
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
+
+// fromHere is a request that came from this machine.
+func fromHere(method, target string, body io.Reader) *http.Request {
+	r := httptest.NewRequest(method, target, body)
+	r.RemoteAddr = "127.0.0.1:12345"
+	return r
+}
+
+// TestLoopbackPeerOnly: the name that a request was sent to proves nothing about where it came from.
+func TestLoopbackPeerOnly(t *testing.T) {
+	r := newRig(t)
+	for remote, want := range map[string]int{"127.0.0.1:1": http.StatusOK, "[::1]:1": http.StatusOK, "10.9.9.9:1": http.StatusMisdirectedRequest, "": http.StatusMisdirectedRequest} {
+		request := httptest.NewRequest(http.MethodGet, "http://localhost"+testPrefix+discoveryPath, http.NoBody)
+		request.RemoteAddr = remote
+		answer := httptest.NewRecorder()
+		r.Provider.ServeHTTP(answer, request)
+		if answer.Code != want {
+			t.Errorf("from %q: %d, want %d", remote, answer.Code, want)
+		}
+	}
+}

@@ -21,8 +21,8 @@ type UserInfoStore interface {
 
 // Verifier recognises our tokens.
 type Verifier interface {
-	// Verify returns whom raw speaks for. The error wraps tokens.ErrInvalid if it is not one of ours, no longer valid, or
-	// badly signed.
+	// Verify returns the user whom raw speaks for. The error is a *fault.Error, or wraps tokens.ErrInvalid if raw is not one of
+	// ours, no longer valid, or badly signed; any other says that keys cannot be read.
 	Verify(ctx context.Context, raw string) (tokens.Principal, error)
 }
 
@@ -70,6 +70,9 @@ func (s *Server) UserInfo(ctx context.Context, bearer string) (map[string]any, e
 		return nil, fault.New(fault.Authentication, "token_missing", "No token provided", nil)
 	}
 	who, err := s.cfg.Tokens.Verify(ctx, bearer)
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return nil, f
+	}
 	switch {
 	case errors.Is(err, tokens.ErrUnrecognised):
 		return nil, fault.New(fault.Authentication, "token_illegal", "Illegal token", err)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"net/http"
+	"strings"
 	"time"
 )
 
@@ -18,9 +21,8 @@ func (r *refresh) adopt(ctx context.Context) (Session, string, error) {
 	if token == "" {
 		return Session{}, "", errNoCookie
 	}
-	values := r.deriveRow.Derive([]byte(r.ID + "\x00" + r.Env + "\x00" + token))
-	for _, v := range values {
-		value := base64.RawURLEncoding.EncodeToString(v)
+	values := r.adoptedValues(r.Entry, token)
+	for _, value := range values {
 		s, err := r.cfg.Sessions.Session(ctx, rowID(value))
 		if err == nil {
 			return s, value, r.alive(ctx, s)
@@ -29,7 +31,7 @@ func (r *refresh) adopt(ctx context.Context) (Session, string, error) {
 			return Session{}, "", storeFault(err)
 		}
 	}
-	value := base64.RawURLEncoding.EncodeToString(values[0])
+	value := values[0]
 	s, err := r.adoptRow(value, token)
 	if err != nil {
 		return Session{}, "", err
@@ -60,4 +62,38 @@ func (r *refresh) adoptRow(value, token string) (Session, error) {
 	var err error
 	s.Tokens, err = r.sealMaterial(s.ID, material{RefreshToken: token})
 	return s, err
+}
+
+// adoptedValues are the cookie values of the session that a Node refresh token becomes, one for each secret; the first is made now.
+func (f *Flow) adoptedValues(e *Entry, token string) []string {
+	var values []string
+	for _, v := range f.deriveRow.Derive([]byte(e.ID + "\x00" + e.Env + "\x00" + token)) {
+		values = append(values, base64.RawURLEncoding.EncodeToString(v))
+	}
+	return values
+}
+
+// forgetNode makes what the browser had from the Node backend useless in every environment of the provider: never to be adopted
+// again, and ended where it was or is just being adopted.
+func (f *Flow) forgetNode(ctx context.Context, e *Entry, cookies []*http.Cookie) error {
+	token := nodeCookie(cookies, e.ID+"-refresh-token")
+	if token == "" {
+		return nil
+	}
+	for _, env := range f.providers[strings.ToLower(e.ID)].envs {
+		for _, value := range f.adoptedValues(env, token) {
+			now := f.cfg.Now()
+			mark := Session{
+				ID: rowID(value), Provider: env.ID, Env: env.Env, CreatedAt: now, UsedAt: now, RefreshedAt: now,
+				ExpiresAt: now.Add(env.SessionDuration),
+			}
+			if err := f.cfg.Sessions.AdoptSession(ctx, mark); err != nil && !errors.Is(err, ErrConsumed) {
+				return fmt.Errorf("mark as adopted: %w", err)
+			}
+			if err := f.cfg.Sessions.DeleteSession(ctx, mark.ID); err != nil {
+				return fmt.Errorf("end adopted session: %w", err)
+			}
+		}
+	}
+	return nil
 }

@@ -18,19 +18,26 @@ type attempt struct {
 	what    string
 	started time.Time
 	log     *slog.Logger
-	now     func() time.Time
+	flow    *Flow
+	entry   *Entry
+	// trace is what the resolvers said so far.
+	trace trace
 }
 
-func (f *Flow) newAttempt(what, id string, e *Entry) attempt {
+func (f *Flow) newAttempt(what, id string, e *Entry) *attempt {
 	if id == "" {
 		id = strings.ToLower(rand.Text()[:16])
 	}
-	return attempt{id, what, f.cfg.Now(), f.cfg.Log.With("attempt", id, "provider", e.ID, "env", e.Env), f.cfg.Now}
+	return &attempt{
+		id: id, what: what, started: f.cfg.Now(), flow: f, entry: e,
+		log: f.cfg.Log.With("attempt", id, "provider", e.ID, "env", e.Env),
+	}
 }
 
-// end writes the attempt's one line and puts its id on the error. It never logs whom the attempt was about.
-func (a attempt) end(ctx context.Context, err error) error {
-	took := slog.Int64("tookMs", a.now().Sub(a.started).Milliseconds())
+// end writes the attempt's one line, puts its id on the error and remembers it. It never logs whom the attempt was about.
+func (a *attempt) end(ctx context.Context, err error) error {
+	now := a.flow.cfg.Now()
+	took := slog.Int64("tookMs", now.Sub(a.started).Milliseconds())
 	if err == nil {
 		a.log.InfoContext(ctx, a.what+" succeeded", took)
 		return nil
@@ -38,11 +45,38 @@ func (a attempt) end(ctx context.Context, err error) error {
 	f := classify(err)
 	f.AttemptID = a.id
 	level := slog.LevelInfo
-	if f.Kind.Status >= 500 {
+	switch {
+	case errors.Is(err, context.Canceled): // the caller hung up
+		level = slog.LevelDebug
+	case f.Kind.Status >= 500:
 		level = slog.LevelWarn
 	}
-	a.log.Log(ctx, level, a.what+" failed", "code", f.Code, took, "error", err)
+	a.log.Log(ctx, level, a.what+" failed", "code", f.Code, took, "cause", cause(err))
+	reason := f
+	if cause, ok := errors.AsType[*fault.Error](f.Cause); ok {
+		reason = cause
+	}
+	a.flow.failed.add(&Attempt{
+		ID: a.id, What: a.what, Provider: a.entry.ID, Env: a.entry.Env, Time: now, Code: f.Code, Message: reason.Message,
+		Steps: a.trace.read(false),
+	})
 	return f
+}
+
+// cause is what the log says beside the code. Messages are for the user and may repeat what a provider said about them.
+func cause(err error) string {
+	switch e := err.(type) { //nolint:errorlint // the layers are peeled off one by one
+	case nil:
+		return ""
+	case *fault.Error:
+		return cause(e.Cause)
+	case *providers.Error:
+		return cause(e.Err)
+	case ended:
+		return cause(e.error)
+	default:
+		return e.Error()
+	}
 }
 
 // classify turns any error of a sign-in into a fault of its own, which may be changed.

@@ -18,6 +18,9 @@ import (
 // with its cookie still succeed.
 const supersededLife = time.Minute
 
+// clockSkew is how far the clocks of replicas may differ: what was consumed is remembered that much longer than anybody accepts it.
+const clockSkew = 5 * time.Minute
+
 // Finish takes what the provider sent back through the browser and ends the sign-in (contract/core.md section 2.6, design D4).
 //
 // The error is about the address alone: an unknown provider or environment, or a provider that has no callback. Everything
@@ -41,7 +44,7 @@ func (f *Flow) Finish(ctx context.Context, in FinishInput) (FinishOutput, error)
 		out.Origin = tx.Origin
 	}
 	if err == nil {
-		err = f.finish(ctx, e, in, tx, &out)
+		err = f.finish(ctx, a, in, tx, &out)
 	}
 	out.Err = a.end(ctx, err)
 	if tx.RedirectURL != "" && f.origins.checkRedirect(tx.RedirectURL) == nil {
@@ -92,7 +95,7 @@ func (f *Flow) accept(ctx context.Context, e *Entry, in FinishInput, state strin
 			return tx, err
 		}
 	}
-	err = f.cfg.Transactions.Consume(ctx, hex.EncodeToString(stateHash(e.ID, state)), tx.Expires)
+	err = f.cfg.Transactions.Consume(ctx, hex.EncodeToString(stateHash(e.ID, state)), tx.Expires.Add(clockSkew))
 	switch {
 	case errors.Is(err, ErrConsumed):
 		return tx, errReplayed
@@ -122,12 +125,13 @@ func checkRepeated(query url.Values) error {
 }
 
 // finish asks the provider who came, resolves the user and creates the session.
-func (f *Flow) finish(ctx context.Context, e *Entry, in FinishInput, tx transaction, out *FinishOutput) error {
+func (f *Flow) finish(ctx context.Context, a *attempt, in FinishInput, tx transaction, out *FinishOutput) error {
+	e := a.entry
 	r, err := e.Provider.Handle(ctx, providers.Request{Query: in.Query, Form: in.Form, Header: in.Header, Memo: tx.Memo})
 	if err != nil {
 		return err
 	}
-	id, err := f.identify(ctx, e, r)
+	id, err := f.identify(ctx, e, r, &a.trace)
 	if err != nil {
 		return err
 	}
@@ -160,16 +164,30 @@ func (f *Flow) createSession(ctx context.Context, e *Entry, cookies []*http.Cook
 	if err := f.cfg.Sessions.CreateSession(ctx, s); err != nil {
 		return nil, storeFault(err)
 	}
-	for _, old := range sessionIDs(cookies) {
-		prev, err := f.cfg.Sessions.Session(ctx, old)
+	f.supersede(ctx, e, cookies)
+	return f.sessionCookie(e, value, s.ExpiresAt, origin), nil
+}
+
+// supersede lets the sessions that the browser brought run out, and what it had from the Node backend be forgotten. A browser that
+// brings several has one that is not its own: those end at once.
+func (f *Flow) supersede(ctx context.Context, e *Entry, cookies []*http.Cookie) {
+	old := sessionIDs(cookies)
+	until := f.cfg.Now().Add(supersededLife)
+	if len(old) > 1 {
+		until = f.cfg.Now()
+	}
+	for _, id := range old {
+		prev, err := f.cfg.Sessions.Session(ctx, id)
 		if err == nil && prev.Provider == e.ID {
-			err = f.cfg.Sessions.ExpireSession(ctx, old, now.Add(supersededLife))
+			err = f.cfg.Sessions.ExpireSession(ctx, id, until)
 		}
 		if err != nil && !errors.Is(err, ErrNoSession) {
 			f.cfg.Log.WarnContext(ctx, "replaced session not ended, it runs out by itself", "provider", e.ID, "error", err)
 		}
 	}
-	return f.sessionCookie(e, value, s.ExpiresAt, origin), nil
+	if err := f.forgetNode(ctx, e, cookies); err != nil {
+		f.cfg.Log.WarnContext(ctx, "session of the Node backend not forgotten", "provider", e.ID, "error", err)
+	}
 }
 
 // redirectWith adds what went wrong to the app's address; on success it is left as it was (F40, F41).

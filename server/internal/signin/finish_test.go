@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -304,7 +305,12 @@ func TestResolversInOrder(t *testing.T) {
 		{"fallback must be a reference", []providers.Resolver{name(providers.Lookup{EntityRef: "nobody", Fallback: "nobody"})}, "", "subject_invalid"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, func(c *signin.Config) { c.Entries[0].Resolvers = tt.resolvers })
+			w := newWorld(t, func(c *signin.Config) {
+				c.Entries[0].Resolvers = nil
+				for i, r := range tt.resolvers {
+					c.Entries[0].Resolvers = append(c.Entries[0].Resolvers, signin.NamedResolver{Name: strconv.Itoa(i), Resolve: r})
+				}
+			})
 			j := jar{}
 			out := w.back(j, url.Values{"code": {"c"}, "state": {w.begin(j, signin.StartInput{})}})
 			if tt.code != "" {

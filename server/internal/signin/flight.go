@@ -17,8 +17,10 @@ const (
 	minAccess = 3 * time.Minute
 	// leaseLife is how long a crashed replica blocks a session; it is renewed while the provider is being asked.
 	leaseLife = 5 * time.Second
-	// flightLife bounds one flight: waiting for the lease and asking the provider.
-	flightLife = 30 * time.Second
+	// waitLife bounds the wait for somebody else's lease, askLife what follows once it is ours: the provider's answer and its
+	// storing. They are two bounds, since a token that was spent with no time left for the answer would be lost.
+	waitLife = 30 * time.Second
+	askLife  = 30 * time.Second
 	// leasePoll is how often a held lease is looked at again.
 	leasePoll = 50 * time.Millisecond
 )
@@ -40,12 +42,12 @@ func (r *refresh) material(ctx context.Context, s Session) (material, Session, e
 	}
 	// The flight outlives the caller who began it: others wait for it, and the provider may have rotated the token.
 	detached := context.WithoutCancel(ctx)
-	result := r.flights.DoChan(s.ID+" "+r.in.Scope, func() (any, error) {
-		ctx, cancel := context.WithTimeout(detached, flightLife)
-		defer cancel()
+	result := r.flights.DoChan(s.ID+" "+r.in.Scope, fault.Contained(func() (any, error) {
+		r.flying.Add(1)
+		defer r.flying.Done()
 		f := flight{refresh: r, seen: s.RefreshedAt, lease: Lease{Session: s.ID, Owner: rand.Text(), TTL: leaseLife}}
-		return f.fly(ctx)
-	})
+		return f.fly(detached)
+	}))
 	select {
 	case <-ctx.Done():
 		return material{}, s, storeFault(ctx.Err())
@@ -104,25 +106,27 @@ type landed struct {
 
 // fly takes the lease, or waits until whoever holds it has an answer, and asks the provider.
 func (f *flight) fly(ctx context.Context) (landed, error) {
+	wait, cancel := context.WithTimeout(ctx, waitLife)
+	defer cancel()
 	for {
-		s, err := f.cfg.Sessions.AcquireLease(ctx, f.lease)
+		s, err := f.cfg.Sessions.AcquireLease(wait, f.lease)
 		switch {
 		case err == nil:
 			return f.ask(ctx, s)
 		case errors.Is(err, ErrNoSession):
 			return landed{}, errUnknown
-		case ctx.Err() != nil:
+		case wait.Err() != nil:
 			return landed{}, errBusy
 		case !errors.Is(err, ErrNotOwner):
 			return landed{}, storeFault(err)
 		}
 		select {
-		case <-ctx.Done():
+		case <-wait.Done():
 			return landed{}, errBusy
 		case <-time.After(leasePoll):
 		}
-		got, err := f.answered(ctx)
-		if ctx.Err() != nil {
+		got, err := f.answered(wait)
+		if wait.Err() != nil {
 			return landed{}, errBusy
 		}
 		if err != nil || got.material.AccessToken != "" {
@@ -152,6 +156,9 @@ func (f *flight) answered(ctx context.Context) (landed, error) {
 
 // ask spends the refresh token, with the lease held. The row is read under the lease: somebody may have been faster.
 func (f *flight) ask(ctx context.Context, s Session) (landed, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLife)
+	defer cancel()
+	defer f.keepLease(ctx)()
 	m, err := f.openMaterial(s)
 	if err != nil {
 		f.release(ctx)
@@ -162,40 +169,63 @@ func (f *flight) ask(ctx context.Context, s Session) (landed, error) {
 		return landed{m, s}, nil
 	}
 	asked := f.scope(f.in.Scope, s.Scope)
-	stop := f.keepLease(ctx)
-	r, err := f.Provider.(providers.Refresher).Refresh(ctx, providers.RefreshInput{
+	r, err := f.renew(ctx, providers.RefreshInput{
 		RefreshToken: m.RefreshToken, Scope: asked, ScopeGranted: f.Kind.Scopes.Covers(s.Scope, asked), Subject: m.Subject,
 	})
-	stop()
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel = afterwards(ctx)
 	defer cancel()
-	if err != nil && r.Session.RefreshToken != "" {
-		f.keep(ctx, s, m, r.Session.RefreshToken)
-		return landed{}, err
+	switch {
+	case err == nil:
+		return f.land(ctx, s, m, r, asked)
+	case r.Session.RefreshToken != "":
+		return landed{}, f.keep(ctx, s, m, r.Session.RefreshToken, err)
+	default:
+		return f.refused(ctx, s, err)
 	}
-	if err != nil {
-		return landed{}, f.refused(ctx, s, err)
-	}
-	return f.land(ctx, s, m, r, asked)
 }
 
-// keep stores a refresh token that the provider gave before the refresh failed at a later step, and gives the lease back: the old
-// one may be spent. The answer itself counts as not given.
-func (f *flight) keep(ctx context.Context, s Session, m material, token string) {
-	m.RefreshToken = token
-	sealed, err := f.sealMaterial(s.ID, m)
-	if err == nil {
-		err = f.cfg.Sessions.FinishLease(ctx, f.lease, Renewal{Scope: s.Scope, Tokens: sealed, RefreshedAt: s.RefreshedAt})
-	}
-	if err != nil {
-		f.cfg.Log.WarnContext(ctx, "rotated refresh token not stored", "error", err)
-	}
+// renew asks the provider. A panic there is its error, so that the lease is given back.
+func (f *flight) renew(ctx context.Context, in providers.RefreshInput) (providers.Result, error) {
+	r, err := fault.Contained(func() (any, error) { return f.Provider.(providers.Refresher).Refresh(ctx, in) })()
+	result, _ := r.(providers.Result)
+	return result, err
 }
 
 // afterwards is time to note what a flight learned, also when its own time is up: the provider may have rotated the token, and
 // nobody else knows the new one.
 func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), leaseLife)
+	return context.WithTimeout(context.WithoutCancel(ctx), askLife)
+}
+
+// keep stores a refresh token that the provider gave before the refresh failed at a later step, and gives the lease back: the old
+// one may be spent. The answer itself counts as not given, and err is returned.
+func (f *flight) keep(ctx context.Context, s Session, m material, token string, err error) error {
+	m.RefreshToken = token
+	sealed, sealErr := f.sealMaterial(s.ID, m)
+	if sealErr == nil {
+		sealErr = f.store(ctx, Renewal{Scope: s.Scope, Tokens: sealed, RefreshedAt: s.RefreshedAt})
+	}
+	if sealErr != nil {
+		f.cfg.Log.WarnContext(ctx, "rotated refresh token not stored", "error", sealErr)
+	}
+	return err
+}
+
+// store gives the lease back with what the provider said. It is the only copy of a rotated token, so a store that does not answer is
+// asked again for as long as ctx lasts.
+func (f *flight) store(ctx context.Context, r Renewal) error {
+	for pause := leasePoll; ; pause = min(2*pause, leaseLife/2) {
+		err := f.cfg.Sessions.FinishLease(ctx, f.lease, r)
+		if err == nil || errors.Is(err, ErrNotOwner) || errors.Is(err, ErrNoSession) {
+			return err
+		}
+		f.cfg.Log.WarnContext(ctx, "refreshed session not stored, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // land stores the answer and gives the lease back.
@@ -216,37 +246,42 @@ func (f *flight) land(ctx context.Context, s Session, old material, r providers.
 	if s.Tokens, err = f.sealMaterial(s.ID, m); err != nil {
 		return landed{}, err
 	}
-	err = f.cfg.Sessions.FinishLease(ctx, f.lease, Renewal{Scope: s.Scope, Tokens: s.Tokens, RefreshedAt: now})
+	err = f.store(ctx, Renewal{Scope: s.Scope, Tokens: s.Tokens, RefreshedAt: now})
 	switch {
 	case err == nil:
 		return landed{m, s}, nil
 	case errors.Is(err, ErrNoSession): // ended while the provider was asked: that counts
 		return landed{}, errUnknown
 	case errors.Is(err, ErrNotOwner): // this process was stopped for longer than the lease, and another one took over
-		if got, err := f.answered(ctx); err != nil || got.material.AccessToken != "" {
-			return got, err
-		}
-		return landed{}, errBusy
+		return f.winner(ctx)
 	default:
 		return landed{}, storeFault(err)
 	}
 }
 
+// winner is the answer of whoever took the lease over, if it is there by now.
+func (f *flight) winner(ctx context.Context) (landed, error) {
+	got, err := f.answered(ctx)
+	if err == nil && got.material.AccessToken == "" {
+		err = errBusy
+	}
+	return got, err
+}
+
 // refused ends the session if the provider will never accept its token again, and only if the lease is still ours: else the token
 // that was refused is not the current one, and the winner's must live.
-func (f *flight) refused(ctx context.Context, s Session, err error) error {
+func (f *flight) refused(ctx context.Context, s Session, err error) (landed, error) {
 	if !errors.Is(err, providers.ErrExpired) {
 		f.release(ctx)
-		return err
+		return landed{}, err
 	}
 	switch leaseErr := f.cfg.Sessions.RenewLease(ctx, f.lease); {
 	case leaseErr == nil:
-		f.drop(ctx, s.ID)
-		return ended{err}
+		return landed{}, f.over(ctx, s, err)
 	case errors.Is(leaseErr, ErrNotOwner):
-		return errBusy
+		return f.winner(ctx)
 	default:
-		return storeFault(leaseErr)
+		return landed{}, storeFault(leaseErr)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"stagedoor/providers"
 	"stagedoor/server/internal/catalog"
@@ -18,8 +19,8 @@ var errNobody = fault.New(fault.Failed, "no_catalog_user", "Failed to sign-in, u
 
 // identify says who the user of a provider's result is in the portal and issues their token. It is nil without error for an
 // entry without resolvers (F39).
-func (f *Flow) identify(ctx context.Context, e *Entry, r providers.Result) (*Identity, error) {
-	user, err := f.resolve(ctx, e, r)
+func (f *Flow) identify(ctx context.Context, e *Entry, r providers.Result, t *trace) (*Identity, error) {
+	user, err := f.resolve(ctx, e, r, t)
 	if err != nil || user.Ref == "" {
 		return nil, err
 	}
@@ -36,22 +37,27 @@ func (f *Flow) identify(ctx context.Context, e *Entry, r providers.Result) (*Ide
 }
 
 // resolve asks the resolvers in order. Only one that finds nobody passes on to the next (S3).
-func (f *Flow) resolve(ctx context.Context, e *Entry, r providers.Result) (catalog.User, error) {
+func (f *Flow) resolve(ctx context.Context, e *Entry, r providers.Result, t *trace) (catalog.User, error) {
 	if r.Identity != nil {
-		return f.find(ctx, *r.Identity)
+		return f.find(ctx, *r.Identity, t.step(e.Kind.ID))
+	}
+	if err := e.Admission.Admit(r); err != nil {
+		return catalog.User{}, t.step("admission").ends(err)
 	}
 	if len(e.Resolvers) == 0 {
 		return catalog.User{}, nil
 	}
 	for _, resolver := range e.Resolvers {
-		l, err := resolver(r)
+		s := t.step(resolver.Name)
+		l, err := resolver.Resolve(r)
 		if errors.Is(err, providers.ErrNoMatch) {
+			s.passes(err)
 			continue
 		}
 		if err != nil {
-			return catalog.User{}, err
+			return catalog.User{}, s.ends(err)
 		}
-		user, err := f.find(ctx, l)
+		user, err := f.find(ctx, l, s)
 		if !errors.Is(err, errNobody) {
 			return user, err
 		}
@@ -59,27 +65,62 @@ func (f *Flow) resolve(ctx context.Context, e *Entry, r providers.Result) (catal
 	return catalog.User{}, errNobody
 }
 
-// find asks the catalog, then for what the look-up names next, then takes the fallback if there is one (S13, S14).
-func (f *Flow) find(ctx context.Context, l providers.Lookup) (catalog.User, error) {
+// find turns a look-up into a user, with what the look-up adds to the user's ownership.
+func (f *Flow) find(ctx context.Context, l providers.Lookup, s *step) (catalog.User, error) {
+	user, l, err := f.ask(ctx, l, s)
+	if err != nil {
+		return catalog.User{}, s.ends(err)
+	}
+	if l.OwnershipMustExist {
+		missing, err := f.cfg.Catalog.EntitiesExist(ctx, l.Ownership)
+		if err != nil {
+			return catalog.User{}, s.ends(catalogFault(err))
+		}
+		if len(missing) > 0 {
+			return catalog.User{}, s.ends(errOwnership)
+		}
+	}
+	for _, ref := range l.Ownership {
+		if !slices.Contains(user.Ownership, ref) {
+			user.Ownership = append(slices.Clip(user.Ownership), ref)
+		}
+	}
+	return user, nil
+}
+
+// ask asks the catalog, then for what the look-up names next, then takes the fallback if there is one (S13, S14). It returns the
+// look-up that was answered.
+func (f *Flow) ask(ctx context.Context, l providers.Lookup, s *step) (catalog.User, providers.Lookup, error) {
 	var err error
-	for step := &l; step != nil; step = step.Then {
+	for next := &l; next != nil; next = next.Then {
+		s.lookups = append(s.lookups, *next)
+		if next.SignIn != "" {
+			return s.finds(ownUser(next.SignIn, nil), "signed in without the catalog"), *next, nil
+		}
 		var user catalog.User
-		if user, err = f.cfg.Catalog.FindUser(ctx, *step); err == nil {
-			return user, nil
+		if user, err = f.cfg.Catalog.FindUser(ctx, *next); err == nil {
+			return s.finds(user, "one user found"), *next, nil
 		}
 		if !errors.Is(err, catalog.ErrNotFound) {
 			break
 		}
 	}
 	if l.Fallback != "" && (l.FallbackAlways || errors.Is(err, catalog.ErrNotFound)) {
-		own := l.FallbackOwnership
-		if len(own) == 0 {
-			own = []string{l.Fallback}
-		}
-		return catalog.User{Ref: l.Fallback, Ownership: own}, nil
+		user := ownUser(l.Fallback, l.FallbackOwnership)
+		return s.finds(user, "not in the catalog, signed in without an entity"), providers.Lookup{}, nil
 	}
-	return catalog.User{}, catalogFault(err)
+	return catalog.User{}, l, catalogFault(err)
 }
+
+// ownUser is a user who is not in the catalog: who owns themselves, or what is given instead.
+func ownUser(ref string, ownership []string) catalog.User {
+	if len(ownership) == 0 {
+		ownership = []string{ref}
+	}
+	return catalog.User{Ref: ref, Ownership: ownership}
+}
+
+var errOwnership = fault.New(fault.NotAllowed, "ownership_unknown", "Login failed, the catalog lacks an entity that the user would own through", nil)
 
 func catalogFault(err error) error {
 	switch {
@@ -87,6 +128,10 @@ func catalogFault(err error) error {
 		return errNobody
 	case errors.Is(err, catalog.ErrAmbiguous):
 		return fault.New(fault.Conflict, "catalog_ambiguous", "User lookup resulted in multiple matches", err)
+	case errors.Is(err, catalog.ErrInexact):
+		return fault.New(fault.Failed, "catalog_inexact", "The catalog's entity differs from the provider's user in upper and lower case", err)
+	case errors.Is(err, catalog.ErrRefused):
+		return fault.New(fault.ServiceUnavailable, "catalog_refused", "The catalog does not accept our credentials", err)
 	case errors.Is(err, catalog.ErrLookup):
 		return fault.New(fault.Input, "catalog_lookup_invalid", "Invalid user lookup query", err)
 	default:

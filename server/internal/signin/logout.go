@@ -34,6 +34,9 @@ func (f *Flow) Logout(ctx context.Context, in LogoutInput) (LogoutOutput, error)
 	if len(sessionIDs(in.Cookies)) == 0 {
 		out.Cookies = out.Cookies[:len(out.Cookies)-1]
 	}
+	if err := f.forgetNode(ctx, e, in.Cookies); err != nil {
+		return out, storeFault(err)
+	}
 	var leaving []providers.LogoutInput
 	if token := nodeCookie(in.Cookies, e.ID+"-refresh-token"); token != "" {
 		leaving = append(leaving, providers.LogoutInput{RefreshToken: token})

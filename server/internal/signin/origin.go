@@ -3,6 +3,7 @@ package signin
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -100,10 +101,26 @@ func parseAbsolute(text string) (*url.URL, bool) {
 		return nil, false
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || u.User != nil || u.Opaque != "" || !plainHost(u.Hostname()) || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, false
 	}
 	return u, true
+}
+
+// plainHost accepts names of letters, digits and hyphens between single dots, and IP addresses: browsers write every other name so
+// (RFC 5890), and some of its characters are a slash or a dot to some readers.
+func plainHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || strings.ContainsFunc(label, func(r rune) bool {
+			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // originOf is the serialisation of RFC 6454 section 6.1: lower case, without the scheme's default port.

@@ -25,7 +25,7 @@ func (f *Flow) Refresh(ctx context.Context, in RefreshInput) (RefreshOutput, err
 		return RefreshOutput{}, err
 	}
 	a := f.newAttempt("refresh", "", e)
-	r := refresh{Flow: f, Entry: e, in: in, origin: in.Header.Get("Origin")}
+	r := refresh{Flow: f, Entry: e, attempt: a, in: in, origin: in.Header.Get("Origin")}
 	info, err := r.run(ctx)
 	if in.Optional && errors.Is(err, errNoCookie) {
 		return RefreshOutput{}, nil
@@ -45,7 +45,7 @@ func (f *Flow) refreshProxied(ctx context.Context, e *Entry, in RefreshInput) (R
 	if err != nil {
 		return RefreshOutput{}, a.end(ctx, err)
 	}
-	id, err := f.identify(ctx, e, r)
+	id, err := f.identify(ctx, e, r, &a.trace)
 	if err != nil {
 		return RefreshOutput{}, a.end(ctx, err)
 	}
@@ -87,6 +87,7 @@ func refreshFault(err error) error {
 type refresh struct {
 	*Flow
 	*Entry
+	attempt *attempt
 	in      RefreshInput
 	origin  string
 	cookies []*http.Cookie
@@ -107,31 +108,40 @@ func (r *refresh) run(ctx context.Context) (*SessionInfo, error) {
 	if err != nil {
 		return nil, r.failed(err)
 	}
-	id, err := r.identify(ctx, r.Entry, m.result())
+	id, err := r.identify(ctx, r.Entry, m.result(), &r.attempt.trace)
 	if err != nil {
 		if endsIdentity(err) {
-			r.drop(ctx, s.ID)
-			err = ended{err}
+			err = r.over(ctx, s, err)
 		}
 		return nil, r.failed(err)
 	}
-	renew, err := r.touch(ctx, s, id)
-	if err != nil {
+	if err := r.renewCookie(ctx, s, id, value, adopted); err != nil {
 		return nil, err
-	}
-	if renew || adopted {
-		r.cookies = append(r.cookies, r.sessionCookie(r.Entry, value, s.ExpiresAt, r.origin))
-	}
-	if adopted {
-		r.cookies = append(r.cookies, r.clearNode(r.Entry, r.in.Cookies, r.origin)...)
 	}
 	return &SessionInfo{Profile: m.profile(), ProviderInfo: m.info(r.cfg.Now()), Identity: id}, nil
 }
 
-// ended marks an error that has ended the session for good.
-type ended struct{ error }
-
-func (e ended) Unwrap() error { return e.error }
+// renewCookie notes the use, and sets the cookie if its age is worth it or if the browser has yet to learn of an adopted session.
+func (r *refresh) renewCookie(ctx context.Context, s Session, id *Identity, value string, adopted bool) error {
+	renew, err := r.touch(ctx, s, id)
+	if err != nil {
+		return err
+	}
+	if adopted {
+		r.cookies = append(r.cookies, r.clearNode(r.Entry, r.in.Cookies, r.origin)...)
+		_, err := r.cfg.Sessions.Session(ctx, s.ID)
+		switch {
+		case errors.Is(err, ErrNoSession): // signed out, or signed in anew, since
+			return errReplaced
+		case err != nil:
+			return storeFault(err)
+		}
+	}
+	if renew || adopted {
+		r.cookies = append(r.cookies, r.sessionCookie(r.Entry, value, s.ExpiresAt, r.origin))
+	}
+	return nil
+}
 
 // failed clears the cookies if the error is for good. A passing fault leaves the browser everything it had (security R02).
 func (r *refresh) failed(err error) error {

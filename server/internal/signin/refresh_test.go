@@ -364,6 +364,14 @@ func TestPlantedCookie(t *testing.T) {
 	if len(out.Cookies) == 0 {
 		t.Error("the cookie is not cleared")
 	}
+	// What is left after the clearing may be the planted one: it must not take the victim over.
+	for _, left := range both {
+		_, err := w.Refresh(t.Context(), signin.RefreshInput{Provider: "idp", Header: xhr, Cookies: []*http.Cookie{left}})
+		if code := fault.Code(err); code != "session_unknown" && code != "session_missing" {
+			t.Errorf("a session survives: %v", err)
+		}
+	}
+	victim = w.signIn()
 	// Junk of any amount beside the real one does no harm.
 	many := []*http.Cookie{victim[signin.SessionCookie]}
 	for range 100 {
@@ -474,7 +482,7 @@ func TestLogoutStoreDown(t *testing.T) {
 	}
 }
 
-// TestLogoutEndsTheWinner: a session that ends while the provider is being asked stays ended.
+// TestLogoutDuringRefresh: a session that ends while the provider is being asked stays ended.
 func TestLogoutDuringRefresh(t *testing.T) {
 	w := newWorld(t)
 	j := w.signIn()

@@ -11,11 +11,13 @@ import (
 
 // Reasons why a request has no usable session.
 var (
-	errNoCookie = fault.New(fault.Input, "session_missing", "Missing session cookie", nil)
-	errUnknown  = fault.New(fault.Input, "session_unknown", "The session has ended or was never started here", nil)
-	errExpired  = fault.New(fault.Input, "session_expired", "The session has expired", nil)
-	errSeveral  = fault.New(fault.Input, "session_ambiguous", "The browser sent several sessions of this provider", nil)
-	errUnsealed = fault.New(fault.Input, "session_unreadable", "The session was stored under a secret that is no longer known", nil)
+	errNoCookie  = fault.New(fault.Input, "session_missing", "Missing session cookie", nil)
+	errUnknown   = fault.New(fault.Input, "session_unknown", "The session has ended or was never started here", nil)
+	errExpired   = fault.New(fault.Input, "session_expired", "The session has expired", nil)
+	errElsewhere = fault.New(fault.Input, "session_other_env", "The session belongs to another environment of this provider", nil)
+	errSeveral   = fault.New(fault.Input, "session_ambiguous", "The browser sent several sessions of this provider", nil)
+	errReplaced  = fault.New(fault.Input, "session_replaced", "The browser signed in anew meanwhile", nil)
+	errUnsealed  = fault.New(fault.Input, "session_unreadable", "The session was stored under a secret that is no longer known", nil)
 )
 
 // endsSession reports whether an error says that the browser's cookie is of no more use.
@@ -31,14 +33,15 @@ func endsSession(err error) bool {
 // findSession returns the one session that the cookies stand for at this entry, and the cookie's value. The error is one of
 // those above, or that of the store.
 //
-// Two sessions of one provider cannot come from one healthy cookie jar: a sibling domain may have planted one of them, so
-// neither is used.
+// Two sessions of one provider cannot come from one healthy cookie jar: a sibling domain may have planted one of them. Neither is
+// used, and both end: only one of the two cookies can be cleared from here, and the other must not be all that is left.
 func (f *Flow) findSession(ctx context.Context, e *Entry, cookies []*http.Cookie) (Session, string, error) {
 	ids := sessionIDs(cookies)
 	if len(ids) == 0 {
 		return Session{}, "", errNoCookie
 	}
 	var found []Session
+	none := errUnknown
 	for _, id := range ids {
 		s, err := f.cfg.Sessions.Session(ctx, id)
 		switch {
@@ -47,14 +50,19 @@ func (f *Flow) findSession(ctx context.Context, e *Entry, cookies []*http.Cookie
 			return Session{}, "", storeFault(err)
 		case s.Provider == e.ID && s.Env == e.Env:
 			found = append(found, s)
+		case s.Provider == e.ID:
+			none = errElsewhere
 		}
 	}
 	switch len(found) {
 	case 0:
-		return Session{}, "", errUnknown
+		return Session{}, "", none
 	case 1:
 		return found[0], cookieValue(cookies, found[0].ID), f.alive(ctx, found[0])
 	default:
+		for _, s := range found {
+			f.drop(ctx, s.ID)
+		}
 		return Session{}, "", errSeveral
 	}
 }
@@ -104,4 +112,25 @@ func (f *Flow) touch(ctx context.Context, s Session, id *Identity) (bool, error)
 		return false, storeFault(err)
 	}
 	return err == nil && s.ExpiresAt.Sub(now) > supersededLife, nil
+}
+
+// ended marks an error that has ended the session for good.
+type ended struct{ error }
+
+func (e ended) Unwrap() error { return e.error }
+
+// over ends a session for the reason err. One that the browser has replaced meanwhile runs out by itself, and the error then leaves
+// the browser's cookie alone: it is the new session's.
+func (f *Flow) over(ctx context.Context, s Session, err error) error {
+	if f.replaced(ctx, s) {
+		return err
+	}
+	f.drop(ctx, s.ID)
+	return ended{err}
+}
+
+// replaced reports whether the browser signed in anew since s was read.
+func (f *Flow) replaced(ctx context.Context, s Session) bool {
+	now, err := f.cfg.Sessions.Session(ctx, s.ID)
+	return err == nil && now.ExpiresAt.Before(s.ExpiresAt)
 }

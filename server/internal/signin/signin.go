@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -46,9 +48,11 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// Catalog finds users. The error wraps one of package catalog's.
+// Catalog finds users. Errors wrap one of package catalog's.
 type Catalog interface {
 	FindUser(ctx context.Context, l providers.Lookup) (catalog.User, error)
+	// EntitiesExist returns those of the entity refs that the catalog lacks.
+	EntitiesExist(ctx context.Context, refs []string) (missing []string, err error)
 }
 
 // Tokens issues Backstage tokens.
@@ -63,8 +67,10 @@ type Entry struct {
 	Kind    providers.Kind
 	// Provider answers for this entry.
 	Provider providers.Provider
+	// Admission is asked before them, and before the catalog.
+	Admission providers.Admission
 	// Resolvers are asked in order; empty means a sign-in without identity.
-	Resolvers []providers.Resolver
+	Resolvers []NamedResolver
 	// AdditionalScopes come last in every scope (contract/core.md F15).
 	AdditionalScopes []string
 	// SessionDuration is the absolute lifetime of a session; 0 means 1000 days.
@@ -73,6 +79,12 @@ type Entry struct {
 	CallbackURL string
 
 	callback *url.URL
+}
+
+// NamedResolver is a resolver under the name that the config gives it.
+type NamedResolver struct {
+	Name    string
+	Resolve providers.Resolver
 }
 
 // defaultSessionDuration is what Node gives its cookies (contract/core.md F32).
@@ -89,6 +101,8 @@ type Flow struct {
 	sealRow   *seal.Ring
 	deriveRow *seal.Ring
 	flights   singleflight.Group
+	flying    sync.WaitGroup
+	failed    attempts
 }
 
 // provider is one id with its environments.
@@ -125,8 +139,8 @@ func New(cfg Config) (*Flow, error) {
 
 func (f *Flow) add(e Entry) error {
 	var err error
-	if e.callback, err = url.Parse(e.CallbackURL); err != nil || e.callback.Host == "" {
-		return fmt.Errorf("callback URL of provider %q is not absolute", e.ID)
+	if e.callback, err = ParseCallback(e.CallbackURL); err != nil {
+		return fmt.Errorf("provider %q: %w", e.ID, err)
 	}
 	if e.SessionDuration == 0 {
 		e.SessionDuration = defaultSessionDuration
@@ -143,6 +157,34 @@ func (f *Flow) add(e Entry) error {
 	}
 	p.envs[e.Env] = &e
 	return nil
+}
+
+// Drain waits until no refresh is under way, or until ctx ends. Callers may be gone and their flight still in the air, with the only
+// copy of a rotated token.
+func (f *Flow) Drain(ctx context.Context) error {
+	landed := make(chan struct{})
+	go func() {
+		f.flying.Wait()
+		close(landed)
+	}()
+	select {
+	case <-landed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for refreshes: %w", ctx.Err())
+	}
+}
+
+var callbackPath = regexp.MustCompile(`^/[A-Za-z0-9/._~-]*$`)
+
+// ParseCallback reads a callback URL: absolute, http or https, a path of plain characters without a slash at its end, since cookies
+// and browsers must read it alike. It may have a query.
+func ParseCallback(text string) (*url.URL, error) {
+	u, ok := parseAbsolute(text)
+	if !ok || u.Fragment != "" || !callbackPath.MatchString(u.EscapedPath()) || strings.HasSuffix(u.Path, "/") {
+		return nil, errors.New("want a callback URL with http or https, a host and a plain path, and without user and fragment")
+	}
+	return u, nil
 }
 
 // Known returns nil for a configured provider, else the fault that every route below its id answers with

@@ -29,7 +29,7 @@ func (f *Flow) Start(ctx context.Context, in StartInput) (StartOutput, error) {
 	return out, nil
 }
 
-func (f *Flow) start(ctx context.Context, a attempt, e *Entry, s providers.Starter, in StartInput) (StartOutput, error) {
+func (f *Flow) start(ctx context.Context, a *attempt, e *Entry, s providers.Starter, in StartInput) (StartOutput, error) {
 	tx := transaction{Attempt: a.id, Env: e.Env, Expires: f.cfg.Now().Add(transactionLife)}
 	var err error
 	if in.Origin != nil {

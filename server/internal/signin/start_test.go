@@ -129,8 +129,8 @@ func TestStartTakesEnvironment(t *testing.T) {
 	if _, err := w.again(j, func(in *signin.RefreshInput) { in.Env = "production" }); err != nil {
 		t.Errorf("the configured environment was not used: %v", err)
 	}
-	if _, err := w.again(j, func(in *signin.RefreshInput) { in.Env = "development" }); fault.Code(err) != "session_unknown" {
-		t.Errorf("a session of one environment serves another: %v", err)
+	if _, err := w.again(j, func(in *signin.RefreshInput) { in.Env = "development" }); fault.Code(err) != "session_other_env" || len(j) != 1 {
+		t.Errorf("a session of one environment serves another, or is lost: %v, %v", err, j)
 	}
 }
 
@@ -180,6 +180,12 @@ func TestAllowedOrigins(t *testing.T) {
 		"http:///app.example:3000":           "origin_invalid",
 		"https://user@a.example.com":         "origin_invalid",
 		"https://a.example.com:443@evil.com": "origin_invalid",
+		"https://evil.com\uff0f.example.com": "origin_invalid",
+		"https://evil.com\u3002.example.com": "origin_invalid",
+		"https://evil.com;'\"<>.example.com": "origin_invalid",
+		"https://.example.com":               "origin_invalid",
+		"https://a..example.com":             "origin_invalid",
+		"http://[::1]:3000":                  "origin_not_allowed",
 	} {
 		_, err := w.Start(t.Context(), signin.StartInput{Provider: "idp", Origin: &origin})
 		if (err == nil) != (want == "") || (err != nil && fault.Code(err) != want) {

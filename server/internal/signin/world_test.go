@@ -208,6 +208,16 @@ func (d *directory) FindUser(ctx context.Context, l providers.Lookup) (catalog.U
 	return file.FindUser(ctx, l)
 }
 
+func (d *directory) EntitiesExist(ctx context.Context, refs []string) ([]string, error) {
+	d.mu.Lock()
+	file, fail := d.file, d.fail
+	d.mu.Unlock()
+	if fail != nil {
+		return nil, fail
+	}
+	return file.EntitiesExist(ctx, refs)
+}
+
 func (d *directory) set(t *testing.T, text string, fail error) {
 	t.Helper()
 	file, err := catalog.NewStatic([]byte(text))
@@ -278,7 +288,7 @@ func (w *world) entry(id, env string) signin.Entry {
 	return signin.Entry{
 		ID: id, Env: env, Provider: w.up, CallbackURL: base + "/" + id + "/handler/frame",
 		Kind:      providers.Kind{ID: "oidc", Title: "OpenID Connect", Scopes: providers.Scopes{Required: []string{"openid"}, Persist: true}},
-		Resolvers: []providers.Resolver{byEmail},
+		Resolvers: []signin.NamedResolver{{Name: "byEmail", Resolve: byEmail}},
 	}
 }
 

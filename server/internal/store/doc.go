@@ -1,7 +1,8 @@
 // Package store is the SQL behind the store interfaces of tokens, signin and op: sessions with their leases, the marks of
-// used transactions, user info, signing keys. SQLite is what it runs on today. It leaves to signin what a session means and
-// when it ends, to tokens the life of a key, and to whoever writes a value its encryption: what is secret arrives sealed.
-// Its law: a write that was acknowledged is there after the process dies, and one that was not has changed nothing.
+// used transactions, user info, the keys of user tokens and those of plugin tokens. SQLite is what it runs on today. It
+// leaves to signin what a session means and when it ends, to tokens the life of a key, and to whoever writes a value its
+// encryption: what is secret arrives sealed. Its law: a write that was acknowledged is there after the process dies, and one
+// that was not has changed nothing.
 //
 // The SQL is portable, so that PostgreSQL can stand beside SQLite behind the same Go API: text, bigint and bytea, times as
 // milliseconds since 1970 in UTC (what is finer than a millisecond is cut off), queries generated per dialect by sqlc from one

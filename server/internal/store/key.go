@@ -9,11 +9,72 @@ import (
 	"stagedoor/tokens"
 )
 
-// AddKey stores a new key. tokens.ErrConflict if its ID or Generation is taken; nothing is changed then.
-func (s *Store) AddKey(ctx context.Context, k tokens.Key) error {
-	ctx, cancel := s.limit(ctx)
+// AddKey stores a new key of user tokens. tokens.ErrConflict if its ID or Generation is taken; nothing is changed then.
+func (s *Store) AddKey(ctx context.Context, k tokens.Key) error { return s.userKeys().AddKey(ctx, k) }
+
+// Keys returns all keys of user tokens, expired ones included, oldest generation first.
+func (s *Store) Keys(ctx context.Context) ([]tokens.Key, error) { return s.userKeys().Keys(ctx) }
+
+// RetireKey sets RetireAt of a key of user tokens if it is still zero. An unknown id is no error.
+func (s *Store) RetireKey(ctx context.Context, id string, at time.Time) error {
+	return s.userKeys().RetireKey(ctx, id, at)
+}
+
+// RemoveKeys deletes keys of user tokens, all of them or, if there is an error, none. Unknown ids are ignored.
+func (s *Store) RemoveKeys(ctx context.Context, ids ...string) error {
+	return s.userKeys().RemoveKeys(ctx, ids...)
+}
+
+// PluginKeys returns the store of the keys of plugin tokens. It ends with s, and shares nothing with the keys of user
+// tokens but the database.
+func (s *Store) PluginKeys() tokens.KeyStore { return keyTable{s, pluginKeyQueries} }
+
+func (s *Store) userKeys() keyTable { return keyTable{s, userKeyQueries} }
+
+// keyTable is one table of keys.
+type keyTable struct {
+	store   *Store
+	queries keyQueries
+}
+
+// keyQueries are the statements on a table of keys. SQL takes no table's name as a parameter, so sqlc makes each of them,
+// and each row's type, once per table.
+type keyQueries struct {
+	insert func(*sqlitedb.Queries, context.Context, sqlitedb.InsertKeyParams) (int64, error)
+	all    func(*sqlitedb.Queries, context.Context) ([]tokens.Key, error)
+	retire func(*sqlitedb.Queries, context.Context, sqlitedb.RetireKeyParams) error
+	remove func(*sqlitedb.Queries, context.Context, string) error
+}
+
+var userKeyQueries = keyQueries{
+	insert: (*sqlitedb.Queries).InsertKey,
+	all: func(q *sqlitedb.Queries, ctx context.Context) ([]tokens.Key, error) {
+		rows, err := q.SelectKeys(ctx)
+		return keysOf(rows), err
+	},
+	retire: (*sqlitedb.Queries).RetireKey,
+	remove: (*sqlitedb.Queries).DeleteKey,
+}
+
+var pluginKeyQueries = keyQueries{
+	insert: func(q *sqlitedb.Queries, ctx context.Context, p sqlitedb.InsertKeyParams) (int64, error) {
+		return q.InsertPluginKey(ctx, sqlitedb.InsertPluginKeyParams(p))
+	},
+	all: func(q *sqlitedb.Queries, ctx context.Context) ([]tokens.Key, error) {
+		rows, err := q.SelectPluginKeys(ctx)
+		return keysOf(rows), err
+	},
+	retire: func(q *sqlitedb.Queries, ctx context.Context, p sqlitedb.RetireKeyParams) error {
+		return q.RetirePluginKey(ctx, sqlitedb.RetirePluginKeyParams(p))
+	},
+	remove: (*sqlitedb.Queries).DeletePluginKey,
+}
+
+// AddKey implements tokens.KeyStore.
+func (t keyTable) AddKey(ctx context.Context, k tokens.Key) error {
+	ctx, cancel := t.store.limit(ctx)
 	defer cancel()
-	n, err := s.write.InsertKey(ctx, sqlitedb.InsertKeyParams{
+	n, err := t.queries.insert(t.store.write, ctx, sqlitedb.InsertKeyParams{
 		ID: k.ID, Generation: k.Generation, Algorithm: k.Algorithm,
 		PublicJwk: blob(k.Public), PrivateKey: blob(k.Private),
 		CreatedAt: millis(k.CreatedAt), SignsFrom: millis(k.SignsFrom), RetireAt: nullMillis(k.RetireAt),
@@ -27,40 +88,42 @@ func (s *Store) AddKey(ctx context.Context, k tokens.Key) error {
 	return nil
 }
 
-// Keys returns all keys, expired ones included, oldest generation first.
-func (s *Store) Keys(ctx context.Context) ([]tokens.Key, error) {
-	ctx, cancel := s.limit(ctx)
+// Keys implements tokens.KeyStore.
+func (t keyTable) Keys(ctx context.Context) ([]tokens.Key, error) {
+	ctx, cancel := t.store.limit(ctx)
 	defer cancel()
-	rows, err := s.read.SelectKeys(ctx)
-	if err != nil {
-		return nil, wrap("read keys", err)
-	}
-	keys := make([]tokens.Key, len(rows))
-	for i, r := range rows {
-		keys[i] = keyOf(r)
-	}
-	return keys, nil
+	keys, err := t.queries.all(t.store.read, ctx)
+	return keys, wrap("read keys", err)
 }
 
-// RetireKey sets RetireAt of a key if it is still zero. An unknown id is no error.
-func (s *Store) RetireKey(ctx context.Context, id string, at time.Time) error {
-	ctx, cancel := s.limit(ctx)
+// RetireKey implements tokens.KeyStore.
+func (t keyTable) RetireKey(ctx context.Context, id string, at time.Time) error {
+	ctx, cancel := t.store.limit(ctx)
 	defer cancel()
-	return wrap("retire key", s.write.RetireKey(ctx, sqlitedb.RetireKeyParams{ID: id, RetireAt: nullMillis(at)}))
+	return wrap("retire key", t.queries.retire(t.store.write, ctx, sqlitedb.RetireKeyParams{ID: id, RetireAt: nullMillis(at)}))
 }
 
-// RemoveKeys deletes keys, all of them or, if there is an error, none. Unknown ids are ignored.
-func (s *Store) RemoveKeys(ctx context.Context, ids ...string) error {
-	ctx, cancel := s.limit(ctx)
+// RemoveKeys implements tokens.KeyStore.
+func (t keyTable) RemoveKeys(ctx context.Context, ids ...string) error {
+	ctx, cancel := t.store.limit(ctx)
 	defer cancel()
-	return wrap("remove keys", s.atomically(ctx, func(q *sqlitedb.Queries) error {
+	return wrap("remove keys", t.store.atomically(ctx, func(q *sqlitedb.Queries) error {
 		for _, id := range ids {
-			if err := q.DeleteKey(ctx, id); err != nil {
+			if err := t.queries.remove(q, ctx, id); err != nil {
 				return err
 			}
 		}
 		return nil
 	}))
+}
+
+// keysOf converts the rows of either table, which have the same columns.
+func keysOf[Row sqlitedb.SigningKey | sqlitedb.PluginKey](rows []Row) []tokens.Key {
+	keys := make([]tokens.Key, len(rows))
+	for i, r := range rows {
+		keys[i] = keyOf(sqlitedb.SigningKey(r))
+	}
+	return keys
 }
 
 func keyOf(r sqlitedb.SigningKey) tokens.Key {

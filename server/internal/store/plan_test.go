@@ -26,7 +26,7 @@ func statements(t *testing.T) map[string]string {
 }
 
 // readWhole are the statements that are meant to read a whole table, which is a handful of keys.
-var readWhole = map[string]bool{"SelectKeys": true, "CountKeys": true}
+var readWhole = map[string]bool{"SelectKeys": true, "SelectPluginKeys": true, "CountKeys": true}
 
 func TestStatementsUseIndices(t *testing.T) {
 	s, all := open(t, Options{}), statements(t)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"stagedoor/server/internal/signin"
 	"stagedoor/server/internal/store/sqlitedb"
@@ -49,12 +50,50 @@ func TestConformance(t *testing.T) {
 }
 
 func TestKeyStore(t *testing.T) {
-	t.Run("file", func(t *testing.T) {
-		tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return open(t, Options{Path: file(t)}) })
-	})
-	t.Run("memory", func(t *testing.T) {
-		tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return open(t, Options{}) })
-	})
+	tests := []struct {
+		name string
+		view func(*Store) tokens.KeyStore
+	}{
+		{"user tokens", func(s *Store) tokens.KeyStore { return s }},
+		{"plugin tokens", (*Store).PluginKeys},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name+" in a file", func(t *testing.T) {
+			tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return tt.view(open(t, Options{Path: file(t)})) })
+		})
+		t.Run(tt.name+" in memory", func(t *testing.T) {
+			tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return tt.view(open(t, Options{})) })
+		})
+	}
+}
+
+// TestKeysOfTwoPurposes has the two stores of one database use the same id and generation, and neither sees the other's.
+func TestKeysOfTwoPurposes(t *testing.T) {
+	ctx, s := t.Context(), open(t, Options{})
+	user := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of user tokens")}
+	plugin := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of plugin tokens")}
+	must(t, s.AddKey(ctx, user))
+	must(t, s.PluginKeys().AddKey(ctx, plugin))
+	wantKeys(t, s, user)
+	wantKeys(t, s.PluginKeys(), plugin)
+
+	plugin.RetireAt = newClock().now()
+	must(t, s.PluginKeys().RetireKey(ctx, "k", plugin.RetireAt))
+	wantKeys(t, s, user)
+	wantKeys(t, s.PluginKeys(), plugin)
+
+	must(t, s.RemoveKeys(ctx, "k"))
+	wantKeys(t, s)
+	wantKeys(t, s.PluginKeys(), plugin)
+}
+
+func wantKeys(t *testing.T, s tokens.KeyStore, want ...tokens.Key) {
+	t.Helper()
+	got, err := s.Keys(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("keys differ (-want +got):\n%s", diff)
+	}
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
@@ -64,6 +103,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	want, key := session("a"), tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("sealed")}
 	must(t, first.AdoptSession(ctx, want))
 	must(t, first.AddKey(ctx, key))
+	must(t, first.PluginKeys().AddKey(ctx, key))
 	must(t, first.Consume(ctx, "t", want.ExpiresAt))
 	must(t, first.SaveUserInfo(ctx, "u", []byte("{}")))
 	must(t, first.Close())
@@ -74,11 +114,8 @@ func TestRestartKeepsEverything(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("session differs (-want +got):\n%s", diff)
 	}
-	keys, err := second.Keys(ctx)
-	must(t, err)
-	if diff := cmp.Diff([]tokens.Key{key}, keys); diff != "" {
-		t.Errorf("keys differ (-want +got):\n%s", diff)
-	}
+	wantKeys(t, second, key)
+	wantKeys(t, second.PluginKeys(), key)
 	info, err := second.UserInfo(ctx, "u")
 	if err != nil || string(info) != "{}" {
 		t.Errorf("user info is %q, %v", info, err)
@@ -185,6 +222,7 @@ func TestClosedStoreFails(t *testing.T) {
 		"ping":   s.Ping(t.Context()),
 		"create": s.CreateSession(t.Context(), session("a")),
 		"remove": s.RemoveKeys(t.Context(), "k"),
+		"retire": s.PluginKeys().RetireKey(t.Context(), "k", time.Time{}),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -33,6 +33,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteKeyStmt, err = db.PrepareContext(ctx, deleteKey); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteKey: %w", err)
 	}
+	if q.deletePluginKeyStmt, err = db.PrepareContext(ctx, deletePluginKey); err != nil {
+		return nil, fmt.Errorf("error preparing query DeletePluginKey: %w", err)
+	}
 	if q.deleteSessionStmt, err = db.PrepareContext(ctx, deleteSession); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteSession: %w", err)
 	}
@@ -47,6 +50,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertKeyStmt, err = db.PrepareContext(ctx, insertKey); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertKey: %w", err)
+	}
+	if q.insertPluginKeyStmt, err = db.PrepareContext(ctx, insertPluginKey); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertPluginKey: %w", err)
 	}
 	if q.insertSessionStmt, err = db.PrepareContext(ctx, insertSession); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertSession: %w", err)
@@ -63,11 +69,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.retireKeyStmt, err = db.PrepareContext(ctx, retireKey); err != nil {
 		return nil, fmt.Errorf("error preparing query RetireKey: %w", err)
 	}
+	if q.retirePluginKeyStmt, err = db.PrepareContext(ctx, retirePluginKey); err != nil {
+		return nil, fmt.Errorf("error preparing query RetirePluginKey: %w", err)
+	}
 	if q.saveUserInfoStmt, err = db.PrepareContext(ctx, saveUserInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveUserInfo: %w", err)
 	}
 	if q.selectKeysStmt, err = db.PrepareContext(ctx, selectKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectKeys: %w", err)
+	}
+	if q.selectPluginKeysStmt, err = db.PrepareContext(ctx, selectPluginKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query SelectPluginKeys: %w", err)
 	}
 	if q.selectSessionStmt, err = db.PrepareContext(ctx, selectSession); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectSession: %w", err)
@@ -110,6 +122,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteKeyStmt: %w", cerr)
 		}
 	}
+	if q.deletePluginKeyStmt != nil {
+		if cerr := q.deletePluginKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deletePluginKeyStmt: %w", cerr)
+		}
+	}
 	if q.deleteSessionStmt != nil {
 		if cerr := q.deleteSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteSessionStmt: %w", cerr)
@@ -133,6 +150,11 @@ func (q *Queries) Close() error {
 	if q.insertKeyStmt != nil {
 		if cerr := q.insertKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertKeyStmt: %w", cerr)
+		}
+	}
+	if q.insertPluginKeyStmt != nil {
+		if cerr := q.insertPluginKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertPluginKeyStmt: %w", cerr)
 		}
 	}
 	if q.insertSessionStmt != nil {
@@ -160,6 +182,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing retireKeyStmt: %w", cerr)
 		}
 	}
+	if q.retirePluginKeyStmt != nil {
+		if cerr := q.retirePluginKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing retirePluginKeyStmt: %w", cerr)
+		}
+	}
 	if q.saveUserInfoStmt != nil {
 		if cerr := q.saveUserInfoStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveUserInfoStmt: %w", cerr)
@@ -168,6 +195,11 @@ func (q *Queries) Close() error {
 	if q.selectKeysStmt != nil {
 		if cerr := q.selectKeysStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing selectKeysStmt: %w", cerr)
+		}
+	}
+	if q.selectPluginKeysStmt != nil {
+		if cerr := q.selectPluginKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing selectPluginKeysStmt: %w", cerr)
 		}
 	}
 	if q.selectSessionStmt != nil {
@@ -247,18 +279,22 @@ type Queries struct {
 	acquireLeaseStmt         *sql.Stmt
 	countKeysStmt            *sql.Stmt
 	deleteKeyStmt            *sql.Stmt
+	deletePluginKeyStmt      *sql.Stmt
 	deleteSessionStmt        *sql.Stmt
 	expireSessionStmt        *sql.Stmt
 	finishLeaseStmt          *sql.Stmt
 	insertAdoptionStmt       *sql.Stmt
 	insertKeyStmt            *sql.Stmt
+	insertPluginKeyStmt      *sql.Stmt
 	insertSessionStmt        *sql.Stmt
 	insertTransactionStmt    *sql.Stmt
 	releaseLeaseStmt         *sql.Stmt
 	renewLeaseStmt           *sql.Stmt
 	retireKeyStmt            *sql.Stmt
+	retirePluginKeyStmt      *sql.Stmt
 	saveUserInfoStmt         *sql.Stmt
 	selectKeysStmt           *sql.Stmt
+	selectPluginKeysStmt     *sql.Stmt
 	selectSessionStmt        *sql.Stmt
 	selectUserInfoStmt       *sql.Stmt
 	sweepAdoptionsStmt       *sql.Stmt
@@ -275,18 +311,22 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		acquireLeaseStmt:         q.acquireLeaseStmt,
 		countKeysStmt:            q.countKeysStmt,
 		deleteKeyStmt:            q.deleteKeyStmt,
+		deletePluginKeyStmt:      q.deletePluginKeyStmt,
 		deleteSessionStmt:        q.deleteSessionStmt,
 		expireSessionStmt:        q.expireSessionStmt,
 		finishLeaseStmt:          q.finishLeaseStmt,
 		insertAdoptionStmt:       q.insertAdoptionStmt,
 		insertKeyStmt:            q.insertKeyStmt,
+		insertPluginKeyStmt:      q.insertPluginKeyStmt,
 		insertSessionStmt:        q.insertSessionStmt,
 		insertTransactionStmt:    q.insertTransactionStmt,
 		releaseLeaseStmt:         q.releaseLeaseStmt,
 		renewLeaseStmt:           q.renewLeaseStmt,
 		retireKeyStmt:            q.retireKeyStmt,
+		retirePluginKeyStmt:      q.retirePluginKeyStmt,
 		saveUserInfoStmt:         q.saveUserInfoStmt,
 		selectKeysStmt:           q.selectKeysStmt,
+		selectPluginKeysStmt:     q.selectPluginKeysStmt,
 		selectSessionStmt:        q.selectSessionStmt,
 		selectUserInfoStmt:       q.selectUserInfoStmt,
 		sweepAdoptionsStmt:       q.sweepAdoptionsStmt,

@@ -8,6 +8,17 @@ import (
 	"database/sql"
 )
 
+type PluginKey struct {
+	ID         string
+	Generation int64
+	Algorithm  string
+	PublicJwk  []byte
+	PrivateKey []byte
+	CreatedAt  int64
+	SignsFrom  int64
+	RetireAt   sql.NullInt64
+}
+
 type Session struct {
 	ID          string
 	Provider    string
