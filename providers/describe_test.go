@@ -33,7 +33,8 @@ func TestLookupDescribe(t *testing.T) {
 			"metadata.annotations.a=1… and metadata.annotations.b=2…, in exactly this case",
 		},
 		{
-			"filter", providers.Lookup{Filter: profileEmail("jane@corp.example"), Then: &providers.Lookup{EntityRef: "x"}},
+			"filter",
+			providers.Lookup{Filter: profileEmail("jane@corp.example"), Then: &providers.Lookup{EntityRef: "x"}},
 			"spec.profile.email=jane@corp.example", "spec.profile.email=j…",
 		},
 		{

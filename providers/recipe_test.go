@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -64,11 +65,22 @@ func readRecipes(t *testing.T) []recipe {
 	return all
 }
 
-func (c recipeCase) result() providers.Result {
-	return providers.Result{
-		Session: providers.Session{Subject: c.Subject}, Profile: providers.Profile{Email: c.Email},
-		Claims: c.Claims, UserInfo: c.UserInfo, Headers: c.Headers,
+// result has claims and userinfo with the types that a provider's JSON comes in.
+func (c recipeCase) result(t *testing.T) providers.Result {
+	t.Helper()
+	r := providers.Result{
+		Session: providers.Session{Subject: c.Subject}, Profile: providers.Profile{Email: c.Email}, Headers: c.Headers,
 	}
+	for from, to := range map[*map[string]any]*map[string]any{&c.Claims: &r.Claims, &c.UserInfo: &r.UserInfo} {
+		text, err := json.Marshal(*from)
+		if err == nil {
+			err = json.Unmarshal(text, to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
 }
 
 // policy is a recipe as the server builds it.
@@ -143,7 +155,7 @@ func TestRecipes(t *testing.T) {
 		t.Run(r.title, func(t *testing.T) {
 			p := r.open(t)
 			for _, c := range r.cases {
-				if got := p.outcome(c.result(), c.Missing); got != c.Want {
+				if got := p.outcome(c.result(t), c.Missing); got != c.Want {
 					t.Errorf("%s: %s, want %s", c.Name, got, c.Want)
 				}
 			}

@@ -156,7 +156,21 @@ func (r *rule) compile(o ruleOptions) error {
 	r.filter = all("user.filter", o.User.Filter)
 	r.signIn = one("user.signIn", o.User.SignIn, textExpression)
 	r.ownership = one("ownership", o.Ownership, listExpression)
-	return errors.Join(wrong...)
+	return oneLine(wrong)
+}
+
+// oneLine makes one error of several: the caller puts the place in the file before it. It is nil if all of them are.
+func oneLine(errs []error) error {
+	var lines []string
+	for _, err := range errs {
+		if err != nil {
+			lines = append(lines, err.Error())
+		}
+	}
+	if lines == nil {
+		return nil
+	}
+	return errors.New(strings.Join(lines, "; "))
 }
 
 // resolve is the Resolver.

@@ -188,7 +188,7 @@ func TestRuleOptions(t *testing.T) {
 		{"broken pattern", "when: 'profile.email.matches(\"(\")'" + user, "when: "},
 		{"too long", "when: '" + strings.Repeat(" ", 5000) + "true'" + user, "when: expression code point size"},
 		{"too deep", "when: '" + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500) + "'" + user, "when: expression recursion limit"},
-		{"all at once", "when: x\ndeny: y" + user, "deny, line 1, column 1: undeclared reference to 'y'"},
+		{"all at once", "when: x\ndeny: y" + user, "to 'x' (in container ''); deny, line 1, column 1: undeclared reference to 'y'"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := makeRule(tt.options)

@@ -264,6 +264,37 @@ func TestProtocolAbuse(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
+	if res := d.browser().Get("/api/auth/guest/refresh"); res.Status != http.StatusOK {
+		t.Errorf("afterwards: %d", res.Status)
+	}
+}
+
+// TestBrokenBody: what is wrong with a client's body is the client's error, and no line for the operator to wake up for.
+func TestBrokenBody(t *testing.T) {
+	d := deploy(t, settings{backend: "  server: {requestTimeout: 500}"})
+	for name, body := range map[string]string{
+		"chunk size": "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+		"too short":  "Content-Length: 1000\r\n\r\nx",
+	} {
+		conn, err := d.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		request := "POST /api/auth/idp/handler/frame HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n" + body
+		if _, err := conn.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", name, res.Status)
+		}
+		_ = conn.Close()
+	}
+	if strings.Contains(d.logs.String(), `"level":"ERROR"`) {
+		t.Errorf("an error in the log: %s", d.logs)
+	}
 }
 
 // TestTamperedSession is security F07 and F10.

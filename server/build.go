@@ -142,6 +142,7 @@ func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []str
 	case config.KeyStoreMemory:
 		in.Store = tokens.NewMemoryStore()
 	case config.KeyStoreStatic:
+		in.Store, in.Sealer = nil, nil
 		if in.Static, err = staticKeys(cfg.Auth.KeyStore.Static); err != nil {
 			return nil, nil, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -43,8 +44,10 @@ type deployment struct {
 type settings struct {
 	// auth is YAML below auth:, indented by two spaces; provider is YAML below auth.providers.idp.development.
 	auth, provider string
-	// backend is YAML below backend:.
-	backend string
+	// backend is YAML below backend:, top stands beside it.
+	backend, top string
+	// resolvers replace the usual one, as a YAML flow sequence; catalog replaces the file, as a YAML flow mapping.
+	resolvers, catalog string
 	// idp changes the provider's options.
 	idp func(*devidp.Options)
 	// production leaves NODE_ENV unset.
@@ -59,7 +62,7 @@ backend:
 %BACKEND%
 auth:
   environment: development
-  catalog: {file: "%DIR%/people.yaml"}
+  catalog: %CATALOG%
 %AUTH%
   providers:
     guest: {}
@@ -72,8 +75,9 @@ auth:
         prompt: auto
         tokenSignedResponseAlg: ES256
         additionalScopes: offline_access
-        signIn: {resolvers: [{resolver: emailMatchingUserEntityProfileEmail}]}
+        signIn: {resolvers: %RESOLVERS%}
 %PROVIDER%
+%TOP%
 `
 
 // deploy starts a provider and a server and waits for nothing: the listener is open when it returns.
@@ -91,7 +95,9 @@ func deploy(t *testing.T, s settings) *deployment {
 }
 
 func (d *deployment) config(s settings) string {
-	return strings.NewReplacer("%APP%", appOrigin, "%BASE%", d.base, "%DIR%", d.dir, "%IDP%", d.idp.Issuer(),
+	s.catalog = cmp.Or(s.catalog, `{file: "`+d.dir+`/people.yaml"}`)
+	s.resolvers = cmp.Or(s.resolvers, "[{resolver: emailMatchingUserEntityProfileEmail}]")
+	return strings.NewReplacer("%CATALOG%", s.catalog, "%RESOLVERS%", s.resolvers, "%TOP%", s.top, "%APP%", appOrigin, "%BASE%", d.base, "%DIR%", d.dir, "%IDP%", d.idp.Issuer(),
 		"%AUTH%", s.auth, "%BACKEND%", s.backend, "%PROVIDER%", s.provider).Replace(usualConfig)
 }
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"text/tabwriter"
 
-	"stagedoor/server/internal/config"
 	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/signin"
 )
@@ -43,7 +42,7 @@ func runExplain(ctx context.Context, args []string, stdout io.Writer, stderr *os
 		return 2
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	cfg, err := config.Load(config.LoadInput{Paths: in.paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
+	cfg, err := loadConfig(in.paths)
 	if err != nil {
 		complain(stderr, log, err)
 		return 1

@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, stderr *os.File) int {
 	}
 	log := newLogger(stderr, os.Getenv("LOG_LEVEL"))
 	slog.SetDefault(log) // for the libraries that have no other way
-	cfg, err := config.Load(config.LoadInput{Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
+	cfg, err := loadConfig(paths)
 	if err == nil {
 		err = serve(ctx, cfg, log)
 	}
@@ -45,6 +45,16 @@ func run(ctx context.Context, args []string, stderr *os.File) int {
 		return 1
 	}
 	return 0
+}
+
+// loadConfig reads the configuration. Whoever has to correct it sees everything that is wrong at once, the providers included.
+func loadConfig(paths []string) (*config.Config, error) {
+	cfg, err := config.Load(config.LoadInput{Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
+	if err != nil && cfg != nil {
+		_, providersErr := buildProviders(cfg, slog.New(slog.DiscardHandler))
+		err = errors.Join(err, providersErr)
+	}
+	return cfg, err
 }
 
 // complain tells why the server cannot run: a list of problems is for reading, and so is not squeezed into one log line on a

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +24,6 @@ import (
 	"time"
 
 	"stagedoor/server/internal/api/apitest"
-	"stagedoor/server/internal/config"
 	"stagedoor/server/internal/devidp"
 )
 
@@ -52,9 +56,73 @@ func TestGracefulStop(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	d.stop = nil
-	d.start(d.listen(strings.TrimPrefix(d.base, "http://")), settings{})
+	d.start(d.listen(strings.TrimPrefix(d.base, "http://")), settings{auth: "  session: {refreshReuse: 0s}"})
 	if res, s := refresh.refresh(""); res.Status != http.StatusOK || s.BackstageIdentity == nil {
 		t.Errorf("after the restart: %d %s", res.Status, res.Body)
+	}
+}
+
+// TestStopWithoutCallers: the caller of a refresh has hung up, and the stop still waits for it: it holds a rotated token.
+func TestStopWithoutCallers(t *testing.T) {
+	d := deploy(t, settings{auth: "  session: {refreshReuse: 0s}"})
+	b := d.browser()
+	b.signIn("jane.doe@example.com")
+	d.idp.Misbehave(func(f *devidp.Faults) {
+		f.Failures[devidp.TokenEndpoint] = devidp.Failure{Kind: devidp.FailHang, Times: 1, Late: true}
+	})
+	ctx, hangUp := context.WithCancel(t.Context())
+	gone := make(chan bool)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/api/auth/idp/refresh", http.NoBody)
+		req.Header.Set("X-Requested-With", "XMLHttpRequest")
+		if res, err := b.http.Do(req); err == nil {
+			_ = res.Body.Close()
+		}
+		close(gone)
+	}()
+	<-d.idp.Hanging()
+	hangUp()
+	<-gone
+	d.stop()
+	d.idp.Release()
+	if err := <-d.done; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	d.stop = nil
+	d.start(d.listen(strings.TrimPrefix(d.base, "http://")), settings{})
+	if res, s := b.refresh(""); res.Status != http.StatusOK || s.BackstageIdentity == nil {
+		t.Errorf("after the restart: %d %s", res.Status, res.Body)
+	}
+}
+
+// TestStaticKeys: keys from PEM files sign, are published with use, and survive as they are.
+func TestStaticKeys(t *testing.T) {
+	dir := t.TempDir()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"a.key": {Type: "PRIVATE KEY", Bytes: pkcs8}, "a.pub": {Type: "PUBLIC KEY", Bytes: spki}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := deploy(t, settings{auth: fmt.Sprintf("  keyStore: {provider: static, static: {keys: [{publicKeyFile: '%s/a.pub', privateKeyFile: '%s/a.key', keyId: my-key}]}}", dir, dir)})
+	b := d.browser()
+	if res := b.Get("/api/auth/.well-known/jwks.json"); !strings.Contains(string(res.Body), `"kid":"my-key"`) || !strings.Contains(string(res.Body), `"use":"sig"`) {
+		t.Errorf("key set %s", res.Body)
+	}
+	s := b.signIn("jane.doe@example.com")
+	if res := b.Get("/api/auth/v1/userinfo", apitest.Header("Authorization", "Bearer "+s.BackstageIdentity.Token)); res.Status != http.StatusOK {
+		t.Errorf("userinfo: %d %s", res.Status, res.Body)
 	}
 }
 
@@ -124,6 +192,14 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	d.idp.Misbehave(func(f *devidp.Faults) { f.Token = devidp.TokenInvalidGrant })
 	res, _ := b.refresh("")
 	bodies.Write(res.Body)
+	// What a provider says about its user goes to that user, and into no log.
+	c := d.browser()
+	u, err := url.Parse(c.Get(startPath()).Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := url.Values{"state": {u.Query().Get("state")}, "error": {"access_denied"}, "error_description": {"jane.doe@example.com is locked"}, "iss": {d.idp.Issuer()}}
+	c.Get("/api/auth/idp/handler/frame?" + q.Encode())
 	for name, secret := range secrets {
 		for where, text := range map[string]string{"log": d.logs.String(), "error bodies": bodies.String()} {
 			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
@@ -153,7 +229,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
-// TestStoreFails is security R02 for the file database: the keys are still served, sign-in and refresh say what is wrong, no cookie
+// TestDatabaseGone is security R02 for the file database: the keys are still served, sign-in and refresh say what is wrong, no cookie
 // is lost.
 func TestDatabaseGone(t *testing.T) {
 	d := deploy(t, settings{})
@@ -169,6 +245,11 @@ func TestDatabaseGone(t *testing.T) {
 	callback := b.toCallback("jane.doe@example.com")
 	m := posted(t, b.follow(callback))
 	wantError(t, m.Error, "store_unavailable", "ServiceUnavailableError", "The session store is not available")
+	// A refresh that only reads still succeeds; one that must write says so, and keeps the cookie.
+	res, _ := b.refresh("&scope=openid%20extra")
+	if e := failure(t, res); res.Status != http.StatusServiceUnavailable || e.Code != "store_unavailable" || b.cookie("backstage-auth") == "" || res.Header.Get("Retry-After") == "" {
+		t.Errorf("refresh: %d %+v %v", res.Status, e, res.Header)
+	}
 	lock()
 	if m := posted(t, b.follow(callback)); m.Error.Name != "" {
 		t.Errorf("the same callback after the fault: %+v", m.Error)
@@ -329,6 +410,8 @@ func TestStartErrors(t *testing.T) {
 		{"missing key", "backend: {baseUrl: http://localhost:7007}\n", []string{"Missing required config value at 'app.baseUrl'"}},
 		{"bad YAML", "app: [\n", []string{"bad.yaml:"}},
 		{"two providers wrong", head + "    one:\n      development: {metadataUrl: 'https://x.example', clientID: x}\n    two: {development: {type: nosuch}}\n", []string{"initialize one", "clientId", "initialize two", "nosuch"}},
+		{"secret and provider wrong", "auth: {session: {secret: short}, providers: {idp: {development: {metadataUrl: 'https://x.example'}}}}\napp: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007}\n", []string{"bad.yaml:1:26", "at least 16 bytes", "clientId"}},
+		{"callback", head + "    idp: {development: {metadataUrl: 'https://x.example', clientId: x, callbackUrl: 'ftp://x.example/y'}}\n", []string{"bad.yaml:5:", "callbackUrl"}},
 		{"unknown resolver", head + "    idp: {development: {metadataUrl: 'https://x.example', clientId: x, signIn: {resolvers: [{resolver: byMagic}]}}}\n", []string{"bad.yaml:5:", "byMagic", "emailMatchingUserEntityProfileEmail"}},
 		{"PostgreSQL", "app: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007, listen: '127.0.0.1:0', database: {client: pg, connection: 'postgres://x'}}\n", []string{"better-sqlite3"}},
 		{"database is a directory", strings.Replace(head, "':memory:'", "{filename: "+dir+"}", 1), []string{dir}},
@@ -336,7 +419,7 @@ func TestStartErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write("bad.yaml", tt.text)
-			cfg, err := config.Load(config.LoadInput{Paths: []string{path}})
+			cfg, err := loadConfig([]string{path})
 			if err == nil {
 				err = serve(t.Context(), cfg, slog.New(slog.DiscardHandler))
 			}

@@ -123,7 +123,7 @@ func buildResolvers(k providers.Kind, c config.Entry) ([]signin.NamedResolver, e
 			continue
 		}
 		resolver, err := newResolver(r.Decode)
-		if err != nil {
+		if _, positioned := errors.AsType[*config.Errors](err); err != nil && !positioned {
 			err = fmt.Errorf("%s %s: %w", r.Position, r.Key, err)
 		}
 		all, wrong = append(all, signin.NamedResolver{Name: r.Name, Resolve: resolver}), append(wrong, err)

@@ -210,6 +210,10 @@ func TestMisbehavingProviderAtRefresh(t *testing.T) {
 			if kept := b.cookie(signin.SessionCookie) != ""; kept == tt.ends {
 				t.Errorf("cookie kept: %v", kept)
 			}
+			// A provider that answers invalid_client after it spent the token has ended the session by itself.
+			if res, s := b.refresh(""); !tt.ends && tt.code != "idp_client_rejected" && (res.Status != http.StatusOK || s.BackstageIdentity == nil) {
+				t.Errorf("after the fault: %d %s", res.Status, res.Body)
+			}
 		})
 	}
 }

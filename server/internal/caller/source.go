@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"stagedoor/server/internal/fault"
 	"stagedoor/tokens"
 )
 
@@ -97,7 +98,7 @@ func (s *source) idle() (since time.Time, holds bool) {
 // renew reads the keys, once for all who ask at the same time, and not at all if somebody did since seen. The call outlives
 // whoever began it.
 func (s *source) renew(ctx context.Context, seen snapshot) (*tokens.KeySet, error) {
-	done := s.flight.DoChan("", func() (any, error) {
+	done := s.flight.DoChan("", fault.Contained(func() (any, error) {
 		now := s.known()
 		switch {
 		case now.count > seen.count:
@@ -108,7 +109,7 @@ func (s *source) renew(ctx context.Context, seen snapshot) (*tokens.KeySet, erro
 			return nil, now.failure
 		}
 		return nil, errPaused
-	})
+	}))
 	select {
 	case r := <-done:
 		keys, _ := r.Val.(*tokens.KeySet)

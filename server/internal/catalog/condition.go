@@ -16,6 +16,9 @@ type condition struct{ path, value string }
 // key is how fields are compared and indexed.
 func (c condition) key() string { return lower(c.path + "=" + c.value) }
 
+// exactKey is key with the value as it is written.
+func (c condition) exactKey() string { return lower(c.path) + "=" + c.value }
+
 // conditions are those of the look-up's annotations, then those of its filter, each by path. The error is ErrLookup if there
 // are none, and ErrNotFound if one has no value: an absent claim must not find whoever left the same field empty.
 func conditions(l providers.Lookup) ([]condition, error) {

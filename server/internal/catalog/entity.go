@@ -54,8 +54,9 @@ type index struct {
 	users map[string]User
 	// entities has the reference of every entity of any kind.
 	entities map[string]bool
-	// fields maps "path=value", both lower case, to the references of the users that have it, in file order.
-	fields map[string][]string
+	// fields maps "path=value", both lower case, to the references of the users that have it, in file order. exact does so with
+	// the value as it is written.
+	fields, exact map[string][]string
 }
 
 // parse reads a stream of YAML documents in the catalog's entity format. Of kinds other than User and Group it keeps only
@@ -65,7 +66,7 @@ func parse(text []byte) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	ix := &index{users: map[string]User{}, entities: map[string]bool{}, fields: map[string][]string{}}
+	ix := &index{users: map[string]User{}, entities: map[string]bool{}, fields: map[string][]string{}, exact: map[string][]string{}}
 	users := slices.DeleteFunc(slices.Clone(entities), func(e entity) bool { return !strings.EqualFold(e.Kind, "User") })
 	for _, e := range users {
 		if err := ix.addUser(e); err != nil {
@@ -137,8 +138,13 @@ func (ix *index) addMembers(group entity) {
 func (ix *index) addFields(e entity) {
 	ref := e.ref()
 	eachEntityField(e.Fields, ix.users[ref].Ownership[1:], func(c condition) {
-		if key := c.key(); !slices.Contains(ix.fields[key], ref) {
-			ix.fields[key] = append(ix.fields[key], ref)
-		}
+		note(ix.fields, c.key(), ref)
+		note(ix.exact, c.exactKey(), ref)
 	})
+}
+
+func note(fields map[string][]string, key, ref string) {
+	if !slices.Contains(fields[key], ref) {
+		fields[key] = append(fields[key], ref)
+	}
 }

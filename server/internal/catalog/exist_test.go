@@ -29,7 +29,7 @@ func TestExistRequest(t *testing.T) {
 	if diff := cmp.Diff(want, s.Calls()); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := r.EntitiesExist(t.Context(), []string{"x", ""}); err != nil || len(s.Calls()) != 1 {
+	if _, err := r.EntitiesExist(t.Context(), []string{"x", "", "group:default/" + strings.Repeat("x", 600)}); err != nil || len(s.Calls()) != 1 {
 		t.Errorf("asked for references that nothing can have: %v, error %v", s.Calls()[1:], err)
 	}
 }

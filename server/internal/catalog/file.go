@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,6 +18,9 @@ const maxFile = 16 << 20
 
 // recheck is how long a file is trusted before its date is looked at again.
 const recheck = time.Second
+
+// errEmptied keeps a file that is just being written from signing everybody out.
+var errEmptied = errors.New("there are no users in it any more")
 
 // File is a catalog in a YAML file. It is read again when it changes; a new content that cannot be read leaves the old one
 // in force, with a line in the log. It is safe for concurrent use.
@@ -84,7 +88,14 @@ func (f *File) FindUser(_ context.Context, l providers.Lookup) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return ix.find(all)
+	user, err := ix.find(all, ix.fields, condition.key)
+	if !l.Exact || errors.Is(err, ErrNotFound) {
+		return user, err
+	}
+	if user, err = ix.find(all, ix.exact, condition.exactKey); errors.Is(err, ErrNotFound) {
+		err = ErrInexact
+	}
+	return user, err
 }
 
 // EntitiesExist returns those of the given references that no entity of the file has. The error is always nil.
@@ -92,11 +103,11 @@ func (f *File) EntitiesExist(_ context.Context, refs []string) (missing []string
 	return missingFrom(refs, f.current().entities), nil
 }
 
-func (ix *index) find(all []condition) (User, error) {
-	refs := slices.Clone(ix.fields[all[0].key()])
+// find returns the user that fulfils every condition, which are looked up in fields by their key.
+func (ix *index) find(all []condition, fields map[string][]string, key func(condition) string) (User, error) {
+	refs := slices.Clone(fields[key(all[0])])
 	for _, c := range all[1:] {
-		key := c.key()
-		refs = slices.DeleteFunc(refs, func(ref string) bool { return !slices.Contains(ix.fields[key], ref) })
+		refs = slices.DeleteFunc(refs, func(ref string) bool { return !slices.Contains(fields[key(c)], ref) })
 	}
 	switch len(refs) {
 	case 0:
@@ -136,6 +147,9 @@ func (f *File) current() *index {
 	}
 	f.version = info
 	ix, err := load(f.path)
+	if err == nil && len(ix.users) == 0 && len(f.index.users) > 0 {
+		err = errEmptied
+	}
 	if err != nil {
 		f.log.Error("catalog file cannot be read, keeping what was read before", "error", err)
 		return f.index

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"stagedoor/providers"
 	"stagedoor/server/internal/catalog"
 	"stagedoor/server/internal/catalog/catalogtest"
 )
@@ -35,8 +36,9 @@ func TestCoalesce(t *testing.T) {
 			for range 99 {
 				done.Go(func() {
 					u, err := r.FindUser(t.Context(), byRef("jane.doe"))
-					if err != nil || u.Ref != "user:default/jane.doe" {
+					if err != nil || len(u.Ownership) == 0 || u.Ownership[0] != "user:default/jane.doe" {
 						t.Errorf("found %v, error %v", u, err)
+						return
 					}
 					u.Ownership[0] = "mine to change"
 				})
@@ -94,8 +96,14 @@ func TestRepeatWithinTheDeadline(t *testing.T) {
 
 // TestCache goes through the life of one entry. Every step says how often the catalog has been asked at its end.
 func TestCache(t *testing.T) {
+	for name, lookup := range map[string]providers.Lookup{"by name": byRef("jane"), "by address": byEmail("jane@example.com")} {
+		t.Run(name, func(t *testing.T) { testCache(t, lookup) })
+	}
+}
+
+func testCache(t *testing.T, lookup providers.Lookup) {
 	now := time.Unix(1_800_000_000, 0)
-	const jane = "kind: User\nmetadata: {name: jane}\n"
+	const jane = "kind: User\nmetadata: {name: jane}\nspec: {profile: {email: jane@example.com}}\n"
 	s := catalogtest.New(t, "")
 	r := newREST(s, catalog.RESTConfig{CacheFor: 10 * time.Second, Now: func() time.Time { return now }})
 	for _, step := range []struct {
@@ -116,7 +124,7 @@ func TestCache(t *testing.T) {
 	} {
 		now = now.Add(step.later)
 		step.do()
-		if _, err := r.FindUser(t.Context(), byRef("jane")); !errors.Is(err, step.want) {
+		if _, err := r.FindUser(t.Context(), lookup); !errors.Is(err, step.want) {
 			t.Fatalf("%s: error %v", step.name, err)
 		}
 		if n := len(s.Calls()); n != step.calls {

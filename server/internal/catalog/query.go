@@ -22,10 +22,20 @@ var errUnsendable = errors.New("the catalog's API cannot carry it")
 
 // query is a look-up as a request, and what an entity in the answer must be to have been asked for.
 type query struct {
-	// uri follows the base address; it is one and the same for equal look-ups.
+	// uri follows the base address; it is one and the same for equal look-ups, but for exact.
 	uri  string
 	list bool
 	fits func(remoteEntity) bool
+	// exact, if not nil, is what one that fits must be to count (providers.Lookup.Exact).
+	exact func(remoteEntity) bool
+}
+
+// name tells look-ups apart that make one and the same request.
+func (q query) name(address string) string {
+	if q.exact != nil {
+		return "exactly " + address
+	}
+	return address
 }
 
 // newQuery translates a look-up. The error is ErrLookup or ErrNotFound.
@@ -42,11 +52,15 @@ func newQuery(l providers.Lookup) (query, error) {
 			return query{}, fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
 	}
-	return query{
+	q := query{
 		uri:  "/entities?filter=" + encode(filter(all, len(l.Annotations) > 0)),
 		list: true,
-		fits: func(e remoteEntity) bool { return e.isUser() && e.has(all) },
-	}, nil
+		fits: func(e remoteEntity) bool { return e.isUser() && e.has(all, condition.key) },
+	}
+	if l.Exact {
+		q.exact = func(e remoteEntity) bool { return e.has(all, condition.exactKey) }
+	}
+	return q, nil
 }
 
 // newNameQuery asks for one entity by its reference, each part of it as given (contract/core.md S7).
@@ -112,28 +126,35 @@ func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 // hits is what an answer holds of what was asked for.
 type hits struct {
 	users []User
+	// inexact are those that differ in upper and lower case where that counts.
+	inexact int
 	// others are the entities that were not asked for.
 	others int
 }
 
-// one is the only hit. The error is ErrNotFound or ErrAmbiguous.
+// one is the only hit. The error is ErrNotFound, ErrInexact or ErrAmbiguous.
 func (h hits) one() (User, error) {
-	switch len(h.users) {
-	case 0:
-		return User{}, ErrNotFound
-	case 1:
+	switch {
+	case len(h.users) == 1:
 		return h.users[0], nil
-	default:
+	case len(h.users) > 1:
 		return User{}, ErrAmbiguous
+	case h.inexact > 0:
+		return User{}, ErrInexact
+	default:
+		return User{}, ErrNotFound
 	}
 }
 
-func (h *hits) add(e remoteEntity, fits func(remoteEntity) bool) {
-	if !fits(e) {
+func (h *hits) add(e remoteEntity, q query) {
+	switch {
+	case !q.fits(e):
 		h.others++
-		return
+	case q.exact != nil && !q.exact(e):
+		h.inexact++
+	default:
+		h.users = append(h.users, e.user())
 	}
-	h.users = append(h.users, e.user())
 }
 
 // reader reads an answer into h, which it empties first: an answer may have to be read twice.
@@ -143,19 +164,19 @@ func (q query) reader(h *hits) func(io.Reader) error {
 		d := json.NewDecoder(body)
 		d.UseNumber() // a number is compared as it is written
 		if q.list {
-			return h.readList(d, q.fits)
+			return h.readList(d, q)
 		}
 		var e remoteEntity
 		if err := d.Decode(&e); err != nil {
 			return unavailable("read entity", err)
 		}
-		h.add(e, q.fits)
+		h.add(e, q)
 		return nil
 	}
 }
 
 // readList reads entities until the second hit, after which the rest of a long list can change nothing.
-func (h *hits) readList(d *json.Decoder, fits func(remoteEntity) bool) error {
+func (h *hits) readList(d *json.Decoder, q query) error {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return unavailable("read list of entities", errors.Join(errNoCatalog, err))
 	}
@@ -164,7 +185,7 @@ func (h *hits) readList(d *json.Decoder, fits func(remoteEntity) bool) error {
 		if err := d.Decode(&e); err != nil {
 			return unavailable("read entity of a list", err)
 		}
-		h.add(e, fits)
+		h.add(e, q)
 	}
 	if len(h.users) > 1 {
 		return nil

@@ -38,12 +38,12 @@ func (e remoteEntity) groups() []string {
 	return refs
 }
 
-// has says whether the entity fulfils every condition.
-func (e remoteEntity) has(all []condition) bool {
+// has says whether the entity fulfils every condition, compared by the given key.
+func (e remoteEntity) has(all []condition, key func(condition) string) bool {
 	fields := map[string]bool{}
-	eachEntityField(e, e.groups(), func(c condition) { fields[c.key()] = true })
+	eachEntityField(e, e.groups(), func(c condition) { fields[key(c)] = true })
 	for _, c := range all {
-		if !fields[c.key()] {
+		if !fields[key(c)] {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"stagedoor/providers"
+	"stagedoor/server/internal/fault"
 )
 
 // DefaultCacheFor is for how long a user who was found is not looked up again, unless the operator says otherwise.
@@ -73,7 +74,7 @@ func (r *REST) FindUser(ctx context.Context, l providers.Lookup) (User, error) {
 		return User{}, err
 	}
 	address := r.cfg.BaseURL() + q.uri
-	if u, ok := r.found.get(address, r.cfg.Now()); ok {
+	if u, ok := r.found.get(q.name(address), r.cfg.Now()); ok {
 		return u.clone(), nil
 	}
 	return r.join(ctx, address, q)
@@ -82,11 +83,11 @@ func (r *REST) FindUser(ctx context.Context, l providers.Lookup) (User, error) {
 // join asks for the user, or waits for whoever already does. A caller who leaves takes nobody along: the request has a
 // deadline of its own.
 func (r *REST) join(ctx context.Context, address string, q query) (User, error) {
-	answer := r.flights.DoChan(address, func() (any, error) {
+	answer := r.flights.DoChan(q.name(address), fault.Contained(func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeout)
 		defer cancel()
 		return r.ask(ctx, address, q)
-	})
+	}))
 	select {
 	case <-ctx.Done():
 		return User{}, fmt.Errorf("%w: wait for the answer: %w", ErrUnavailable, ctx.Err())
@@ -99,7 +100,7 @@ func (r *REST) join(ctx context.Context, address string, q query) (User, error) 
 // ask sends the query. What it finds is as old as the moment of asking, not that of the answer.
 func (r *REST) ask(ctx context.Context, address string, q query) (User, error) {
 	now := r.cfg.Now()
-	if u, ok := r.found.get(address, now); ok { // the flight before this one has just landed
+	if u, ok := r.found.get(q.name(address), now); ok { // the flight before this one has just landed
 		return u, nil
 	}
 	var hits hits
@@ -112,7 +113,7 @@ func (r *REST) ask(ctx context.Context, address string, q query) (User, error) {
 	}
 	user, err := hits.one()
 	if err == nil {
-		r.found.put(address, user, now)
+		r.found.put(q.name(address), user, now)
 	}
 	return user, err
 }

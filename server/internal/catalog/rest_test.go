@@ -35,6 +35,7 @@ func TestRequests(t *testing.T) {
 		{"reserved characters", byRef("jane@x.y"), "/entities/by-name/User/default/jane%40x.y"},
 		{"kind and case as given", byRef("user:Default/Jane"), "/entities/by-name/user/Default/Jane"},
 		{"every part is encoded", byRef("a b:c+d/e/f?g#h%é"), "/entities/by-name/a%20b/c%2Bd/e%2Ff%3Fg%23h%25%C3%A9"},
+		{"colon behind the slash", byRef("ext/a:b"), "/entities/by-name/User/ext/a%3Ab"},
 		{"unreserved characters stay", byRef("a-b_c.d~e!'()*"), "/entities/by-name/User/default/a-b_c.d~e%21%27%28%29%2A"},
 		{
 			"annotation",
@@ -198,7 +199,8 @@ func TestStrangers(t *testing.T) {
 	const (
 		group = `{"kind":"Group","metadata":{"name":"jane"},"spec":{"profile":{"email":"jane@x.y"}}}`
 		other = `{"kind":"User","metadata":{"name":"eve"},"spec":{"profile":{"email":"eve@x.y"}}}`
-		jane  = `{"kind":"User","metadata":{"name":"Jane","namespace":"default"},"spec":{"profile":{"email":"JANE@x.y"}}}`
+		jane  = `{"kind":"User","metadata":{"name":"Jane","namespace":"default"},"spec":{"profile":{"email":"JANE@x.y"}},
+			"relations":[{"type":"memberOf","targetRef":"group:default/a"}]}`
 	)
 	for _, tt := range []struct {
 		name, answer string
@@ -215,6 +217,16 @@ func TestStrangers(t *testing.T) {
 		{"herself by address", "[" + jane + "]", byEmail("jane@x.y"), nil, false},
 		{"herself among others", "[" + other + "," + jane + "," + group + ",{}]", byEmail("jane@x.y"), nil, true},
 		{"others only", "[" + other + "," + group + ",{}]", byEmail("jane@x.y"), catalog.ErrNotFound, true},
+		{
+			"herself by membership", "[" + jane + "]",
+			providers.Lookup{Filter: map[string]string{"relations.memberof": "group:default/A"}},
+			nil, false,
+		},
+		{
+			"relations are no fields", "[" + jane + "]",
+			providers.Lookup{Filter: map[string]string{"relations.type": "memberOf"}},
+			catalog.ErrNotFound, true,
+		},
 		{"twice, and the rest is not read", "[" + jane + "," + jane + ",]", byEmail("jane@x.y"), catalog.ErrAmbiguous, false},
 		{"list that ends early", "[" + jane, byEmail("jane@x.y"), catalog.ErrUnavailable, false},
 	} {

@@ -20,11 +20,13 @@ func TestSuite(t *testing.T) {
 			return f
 		})
 	})
-	t.Run("REST", func(t *testing.T) {
-		catalogtest.Run(t, func(t *testing.T, entities string) catalogtest.Catalog {
-			return newREST(catalogtest.Start(t, entities), catalog.RESTConfig{})
+	for name, keep := range map[string]time.Duration{"REST": 0, "REST with a cache": catalog.DefaultCacheFor} {
+		t.Run(name, func(t *testing.T) {
+			catalogtest.Run(t, func(t *testing.T, entities string) catalogtest.Catalog {
+				return newREST(catalogtest.Start(t, entities), catalog.RESTConfig{CacheFor: keep})
+			})
 		})
-	})
+	}
 }
 
 // newREST is a client of the server. What cfg leaves out is as in production, but for the clock, which stands still.

@@ -143,6 +143,7 @@ func (r *reader) auth() Auth {
 	r.checkSession(keys.Session)
 	r.checkSigningKeys(keys.SigningKeys)
 	r.checkCatalogToken(keys.Catalog.Token)
+	r.checkOrigins(keys.ExtraOrigins)
 	return Auth{
 		Environment:     keys.Environment,
 		Session:         keys.Session,
@@ -160,11 +161,26 @@ func (r *reader) auth() Auth {
 	}
 }
 
+// originPattern is a whole origin in which stars may stand. Anything else would match no origin, and nobody would know why.
+var originPattern = regexp.MustCompile(`^(https?|\*)://([A-Za-z0-9*._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9*]+)?$`)
+
+func (r *reader) checkOrigins(patterns []string) {
+	const key = "auth.experimentalExtraAllowedOrigins"
+	n := r.root.find(key)
+	for i, p := range patterns {
+		if p != "" && !originPattern.MatchString(p) { // an empty one was reported before
+			r.problems.add(n.items[i].at, indexed(key, i), "want an origin such as https://*.example.com, with no path and no pattern but *")
+		}
+	}
+}
+
 // checkDevIDP keeps the development provider on this machine: anyone may sign in there as anyone.
 func (r *reader) checkDevIDP(c *Config) {
 	const want = "want a loopback address such as http://localhost:7007: anyone may sign in as anyone at the development " +
 		"provider that auth.devIdp.enabled turns on"
 	switch {
+	case c.Auth.DevIDP.Enabled && !r.development:
+		r.fail("auth.devIdp.enabled", "want false outside of development: anyone may sign in as anyone there")
 	case !c.Auth.DevIDP.Enabled || c.Backend.BaseURL == "":
 	case !loopback(c.Backend.BaseURL):
 		r.fail("backend.baseUrl", want)

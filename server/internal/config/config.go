@@ -26,7 +26,8 @@ type App struct {
 	BaseURL string
 }
 
-// Load finds, reads, merges and checks the configuration. The error is an *Errors that lists everything that is wrong.
+// Load finds, reads, merges and checks the configuration. The error is an *Errors that lists everything that is wrong. If the files
+// could be read as such, the Config is returned beside it, with zero values where it is wrong: to look for what else is.
 func Load(in LoadInput) (*Config, error) {
 	l := &loader{in: in}
 	root := l.load()
@@ -46,10 +47,8 @@ func Load(in LoadInput) (*Config, error) {
 	}
 	c.Auth = r.auth()
 	r.checkDevIDP(c)
-	if err := r.problems.err(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	r.checkCatalogAddress(c)
+	return c, r.problems.err()
 }
 
 // reader turns the merged tree into the sections of Config.

@@ -94,22 +94,22 @@ func (r *reader) discovery() []Endpoint {
 	r.section("discovery", &keys)
 	var all []Endpoint
 	for i, k := range keys.Endpoints {
-		e := r.targets(k.Target, dotted(indexed(key, i), "target"))
+		e := r.targets(k.Target, indexed(key, i)+".target")
 		e.Plugins = k.Plugins
 		all = append(all, e)
-	}
-	if i := lastFor(all, catalogPlugin, Endpoint.internal); i >= 0 && r.root.find("auth.catalog.file").absent() {
-		r.refuseSRV(all[i], keys.Endpoints[i].Target, dotted(indexed(key, i), "target"))
 	}
 	return all
 }
 
-// refuseSRV reports an address that we would call and cannot. Those of plugins that we do not call may stay.
-func (r *reader) refuseSRV(e Endpoint, target *node, key string) {
-	if srvRecord(e.Internal) {
-		r.problems.add(target.get("internal").at, dotted(key, "internal"), "want http:// or https://: SRV records "+
-			"(http+srv://) are not looked up, and the catalog is called at this address")
+// checkCatalogAddress reports an address that we would call and cannot. Those of plugins that we do not call may stay.
+func (r *reader) checkCatalogAddress(c *Config) {
+	i := lastFor(c.Discovery, catalogPlugin, Endpoint.internal)
+	if i < 0 || !srvRecord(c.Discovery[i].Internal) || c.Auth.CatalogFile != "" || c.Auth.DevIDP.Enabled {
+		return
 	}
+	target := r.root.find("discovery.endpoints").items[i].get("target")
+	r.problems.add(target.get("internal").at, indexed("discovery.endpoints", i)+".target.internal", "want http:// or https://: "+
+		"SRV records (http+srv://) are not looked up, and the catalog is called at this address")
 }
 
 // targets reads "pattern" or {internal, external}.
@@ -144,6 +144,7 @@ func (r *reader) target(n *node, key, pattern string) string {
 		return "" // reported before, if it is wrong
 	case srvRecord(pattern):
 		r.problems.add(n.at, key, "want http:// or https://: SRV records (http+srv://) are for target.internal only")
+		return ""
 	default:
 		r.checkURL(n.at, key, expand(pattern, authPlugin))
 	}

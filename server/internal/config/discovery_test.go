@@ -89,7 +89,7 @@ func TestDiscoveryProblems(t *testing.T) {
 		{"[{target: '', plugins: [a]}]", at + "34 discovery.endpoints[0].target: " + absolute},
 		{"[{target: localhost:7007, plugins: [a]}]", at + "34 discovery.endpoints[0].target: " + absolute},
 		{"[{target: 'http://a?b', plugins: [a]}]", at + "34 discovery.endpoints[0].target: want a URL without user, query and fragment"},
-		{"[{target: 'http+srv://a', plugins: [a]}]", at + "34 discovery.endpoints[0].target: " + srv},
+		{"[{target: 'http+srv://a', plugins: [catalog]}]", at + "34 discovery.endpoints[0].target: " + srv},
 		{"[{target: {external: 'https+srv://a'}, plugins: [a]}]", at + "45 discovery.endpoints[0].target.external: " + srv},
 		{"[{target: {internal: ftp://a}, plugins: [a]}]", at + "45 discovery.endpoints[0].target.internal: " + absolute},
 		{"[{target: {external: 5}, plugins: [a]}]", at + "45 discovery.endpoints[0].target.external: want a string, found a number: put it in quotes"},
@@ -112,10 +112,11 @@ func TestUnusedSRVRecords(t *testing.T) {
 		{"other plugins", "[{target: {internal: 'http+srv://a'}, plugins: [auth, search]}]", ""},
 		{"the catalog has its own", "[{target: {internal: 'http+srv://a'}, plugins: ['*']}, {target: 'http://c', plugins: [catalog]}]", ""},
 		{"the catalog is a file", "[{target: {internal: 'http+srv://a'}, plugins: ['*']}]", "auth: {catalog: {file: people.yaml}}\n"},
+		{"the catalog is the development provider's", "[{target: {internal: 'http+srv://a'}, plugins: ['*']}]", "auth: {devIdp: {enabled: true}}\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := Load(one(minimal + "discovery: {endpoints: " + tt.endpoints + "}\n" + tt.more).input()); err != nil {
+			if _, err := Load(one(minimal+"discovery: {endpoints: "+tt.endpoints+"}\n"+tt.more, "NODE_ENV=development").input()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -127,10 +128,10 @@ func TestDevIDPNeedsLoopbackEverywhere(t *testing.T) {
 	const on = "auth: {devIdp: {enabled: true}}\ndiscovery: {endpoints: "
 	want := []string{"app-config.yaml:6:24 discovery.endpoints: want a loopback address such as http://localhost:7007: anyone may " +
 		"sign in as anyone at the development provider that auth.devIdp.enabled turns on"}
-	if diff := cmp.Diff(want, problemsOf(t, one(minimal+on+"[{target: 'https://portal', plugins: [auth]}]}\n"))); diff != "" {
+	if diff := cmp.Diff(want, problemsOf(t, one(minimal+on+"[{target: 'https://portal', plugins: [auth]}]}\n", "NODE_ENV=development"))); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := Load(one(minimal + on + "[{target: 'https://portal', plugins: [catalog]}]}\n").input()); err != nil {
+	if _, err := Load(one(minimal+on+"[{target: 'https://portal', plugins: [catalog]}]}\n", "NODE_ENV=development").input()); err != nil {
 		t.Error(err)
 	}
 }

@@ -266,6 +266,7 @@ func TestAuth(t *testing.T) {
   catalog: {file: people/catalog.yaml, cache: 1m, token: a-token}
   devIdp: {enabled: true, people: people.yaml, algorithm: ES256}
 `)
+	w.env["NODE_ENV"] = "development"
 	w.paths, w.files["conf/app.yaml"] = []string{"conf/app.yaml"}, w.files["app-config.yaml"]
 	want := Auth{
 		Environment: "production",
@@ -349,6 +350,30 @@ func TestAuthProblems(t *testing.T) {
 	}
 }
 
+func TestDevIDPNeedsDevelopment(t *testing.T) {
+	const yaml = "app: {baseUrl: 'http://a'}\nbackend: {baseUrl: 'http://localhost:7007'}\nauth: {devIdp: {enabled: true}}\n"
+	want := []string{"app-config.yaml:3:26 auth.devIdp.enabled: want false outside of development: anyone may sign in as anyone there"}
+	if diff := cmp.Diff(want, problemsOf(t, one(yaml))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOriginPatterns(t *testing.T) {
+	for pattern, ok := range map[string]bool{
+		"https://*.example.com": true, "http://localhost:*": true, "https://*": true, "*://portal.example": true, "http://[::1]:3000": true,
+		"https://a.example/": false, "a.example": false, "null": false, "*": false, "**": false, "https://{a,b}.example": false,
+		"https://[a-z].example": false, "/^https:.*/": false, "": false,
+	} {
+		_, err := Load(one("app: {baseUrl: 'http://a'}\nbackend: {baseUrl: 'http://a'}\nauth: {experimentalExtraAllowedOrigins: ['" + pattern + "']}\n").input())
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", pattern, err)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "app-config.yaml:3:42 auth.experimentalExtraAllowedOrigins[0]: want") {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+}
+
 func TestDevIDPNeedsLoopback(t *testing.T) {
 	tests := []struct {
 		url  string
@@ -366,7 +391,7 @@ func TestDevIDPNeedsLoopback(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.url, func(t *testing.T) {
 			yaml := "app: {baseUrl: 'http://a'}\nbackend: {baseUrl: '" + tt.url + "'}\nauth: {devIdp: {enabled: true}}\n"
-			_, err := Load(one(yaml).input())
+			_, err := Load(one(yaml, "NODE_ENV=development").input())
 			if (err == nil) != tt.want {
 				t.Fatalf("got %v, want success %v", err, tt.want)
 			}

@@ -43,7 +43,9 @@ func newMaterial(e *Entry, r providers.Result, asked string, now time.Time) mate
 
 // result is the stored answer as a resolver sees it.
 func (m material) result() providers.Result {
-	return providers.Result{Profile: m.Profile, Claims: m.Claims, UserInfo: m.UserInfo}
+	return providers.Result{
+		Session: providers.Session{Subject: m.Subject}, Profile: m.Profile, Claims: m.Claims, UserInfo: m.UserInfo,
+	}
 }
 
 // covers reports whether asking again could bring no more of the requested scopes than this answer has: each was granted, or was

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"stagedoor/providers"
 	"stagedoor/server/internal/catalog"
 	"stagedoor/server/internal/fault"
@@ -40,6 +42,30 @@ func TestRefresh(t *testing.T) {
 	}
 	if _, n := w.up.calls(); n != 2 {
 		t.Errorf("%d calls of the provider, want 2", n)
+	}
+}
+
+// TestResolversSeeTheSame: what a resolver sees at a refresh is what it saw at the sign-in.
+func TestResolversSeeTheSame(t *testing.T) {
+	var seen []providers.Result
+	w := newWorld(t, func(c *signin.Config) {
+		c.Entries[0].Resolvers = []signin.NamedResolver{{Name: "spy", Resolve: func(r providers.Result) (providers.Lookup, error) {
+			r.Session = providers.Session{Subject: r.Session.Subject}
+			seen = append(seen, r)
+			return byEmail(r)
+		}}}
+	})
+	j := w.signIn()
+	for range 2 {
+		if _, err := w.again(j); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.add(time.Minute)
+	}
+	for _, r := range seen[1:] {
+		if diff := cmp.Diff(seen[0], r); diff != "" || r.Session.Subject == "" {
+			t.Error(diff)
+		}
 	}
 }
 

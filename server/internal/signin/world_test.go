@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -52,6 +53,8 @@ type upstream struct {
 	// fail is what the next calls end in; with late, a refresh fails after the token was rotated.
 	fail error
 	late bool
+	// panics makes the next refresh panic.
+	panics bool
 	// gate, if not nil, lets refreshes wait until it is closed.
 	gate chan struct{}
 
@@ -94,7 +97,11 @@ func (u *upstream) Refresh(ctx context.Context, in providers.RefreshInput) (prov
 	gate := u.gate
 	u.refreshed++
 	u.lastRefresh = in
+	panics := u.panics
 	u.mu.Unlock()
+	if panics {
+		panic("a bug in a provider")
+	}
 	if gate != nil {
 		select {
 		case <-gate:
@@ -156,6 +163,19 @@ type brittle struct {
 	*store.Store
 	mu   sync.Mutex
 	fail error
+	// stumbles is how many of the next FinishLease calls fail.
+	stumbles int
+}
+
+func (b *brittle) FinishLease(ctx context.Context, l signin.Lease, r signin.Renewal) error {
+	b.mu.Lock()
+	fails := b.stumbles > 0
+	b.stumbles--
+	b.mu.Unlock()
+	if fails {
+		return errors.New("disk full")
+	}
+	return b.Store.FinishLease(ctx, l, r)
 }
 
 func (b *brittle) err() error {

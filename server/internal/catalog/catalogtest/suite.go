@@ -97,11 +97,20 @@ func byAnnotation(name, value string) providers.Lookup {
 	return providers.Lookup{Annotations: map[string]string{name: value}}
 }
 
+func exactly(l providers.Lookup) providers.Lookup {
+	l.Exact = true
+	return l
+}
+
 func findCases() []findCase {
 	none := catalog.User{}
 	jane := user("user:default/jane.doe", "group:default/team-a", "group:ops/oncall", "group:default/admins")
 	john := user("user:ext/john", "group:ext/guests", "group:default/team-a", "group:default/admins")
 	return []findCase{
+		{"exactly", exactly(byAnnotation("google.com/email", "jane@example.com")), jane, nil},
+		{"exactly, in other case", exactly(byAnnotation("google.com/email", "Jane@example.com")), none, catalog.ErrInexact},
+		{"exactly, nobody", exactly(byAnnotation("google.com/email", "x@example.com")), none, catalog.ErrNotFound},
+		{"exactly, two", exactly(byEmail("twin@example.com")), none, catalog.ErrAmbiguous},
 		{"full reference", byRef("user:default/jane.doe"), jane, nil},
 		{"bare name in other case", byRef("JANE.Doe"), jane, nil},
 		{"kind without namespace", byRef("USER:jane.doe"), jane, nil},
@@ -213,7 +222,7 @@ func testEntitiesExist(t *testing.T, open func(t *testing.T, entities string) Ca
 
 // testCopy looks whether a caller that changes its User changes everybody's.
 func testCopy(t *testing.T, c Catalog) {
-	for range 2 {
+	for range 3 { // one asks, two may be served from what was kept
 		got, err := c.FindUser(t.Context(), byRef("john"))
 		if !errors.Is(err, catalog.ErrNotFound) {
 			t.Fatalf("john of no namespace: %v, error %v", got, err)
