@@ -29,6 +29,7 @@ import (
 
 	"stagedoor/providers"
 	"stagedoor/server/internal/catalog"
+	"stagedoor/server/internal/catalog/catalogtest"
 	"stagedoor/server/internal/config"
 	"stagedoor/server/internal/devidp"
 	"stagedoor/server/internal/seal"
@@ -45,6 +46,7 @@ func BenchmarkTable(b *testing.B) {
 		b.Run("issue", table.issue)
 		b.Run("http", table.overHTTP)
 		b.Run("refresh", table.refresh)
+		b.Run("identity", table.identity)
 		b.Run("memory", table.memory)
 		b.Run("process", table.process)
 		table.print(os.Stdout)
@@ -274,17 +276,13 @@ func (s scripted) Refresh(ctx context.Context, _ providers.RefreshInput) (provid
 }
 
 // benchFlow is the sign-in room on a SQLite file, with a provider that costs nothing.
-func benchFlow(b *testing.B) (*signin.Flow, *store.Store, *tokens.Issuer) {
+func benchFlow(b *testing.B, users signin.Catalog) (*signin.Flow, *store.Store, *tokens.Issuer) {
 	b.Helper()
 	db, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "auth.sqlite")})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
-	users, err := catalog.NewStatic(devidp.Catalog())
-	if err != nil {
-		b.Fatal(err)
-	}
 	issuer := benchIssuer(b, db)
 	flow, err := signin.New(signin.Config{
 		BaseURL: "http://localhost:7007/api/auth", AppURL: "http://localhost:3000", Idle: 24 * time.Hour, RefreshReuse: time.Hour,
@@ -302,6 +300,76 @@ func benchFlow(b *testing.B) (*signin.Flow, *store.Store, *tokens.Issuer) {
 		b.Fatal(err)
 	}
 	return flow, db, issuer
+}
+
+func devCatalog(b *testing.B) *catalog.File {
+	b.Helper()
+	users, err := catalog.NewStatic(devidp.Catalog())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return users
+}
+
+const ruleConfig = `
+app: {baseUrl: http://localhost:3000}
+backend: {baseUrl: http://localhost:7007}
+auth: {providers: {idp: {development: {type: oidc, signIn: {resolvers: [{resolver: rule,
+  when: 'claims.iss == "https://idp.example"',
+  user: {filter: {spec.profile.email: profile.email.lowerAscii()}},
+  ownership: 'claims.groups.filter(g, g.startsWith("team-")).map(g, "group:default/" + g)'}]}}}}}
+`
+
+// identity is what it costs to say who somebody is: by a rule, and with the catalog over loopback.
+func (r *results) identity(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "app-config.yaml")
+	if err := os.WriteFile(path, []byte(ruleConfig), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := config.Load(config.LoadInput{Paths: []string{path}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	entry := cfg.Auth.Providers[0].Envs()[0]
+	kind, err := providers.KindOf(entry.ID, entry.Type, entry.Has)
+	if err != nil {
+		b.Fatal(err)
+	}
+	resolvers, err := buildResolvers(kind, entry)
+	if err != nil {
+		b.Fatal(err)
+	}
+	result := providers.Result{
+		Profile: providers.Profile{Email: "Jane.Doe@example.com"},
+		Claims:  map[string]any{"iss": "https://idp.example", "groups": []any{"team-a", "team-b", "everybody", "admins"}},
+	}
+	rule := perOp(b, func() error {
+		_, err := resolvers[0].Resolve(result)
+		return err
+	})
+	r.add("resolve by rule (CEL)", "—", "≤ 20 µs", fmt.Sprintf("%.1f µs", float64(rule.Nanoseconds())/1000))
+
+	c := catalogtest.Start(b, string(devidp.Catalog()))
+	flow, _, _ := benchFlow(b, catalog.NewREST(catalog.RESTConfig{
+		BaseURL: func() string { return c.URL }, Token: func(context.Context) (string, error) { return "token", nil },
+		HTTP: newHTTPClient(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}))
+	file, _, _ := benchFlow(b, devCatalog(b))
+	with := perOp(b, func() error { _, err := signInOnce(b.Context(), flow); return err })
+	without := perOp(b, func() error { _, err := signInOnce(b.Context(), file); return err })
+	r.add("sign-in with a catalog look-up on loopback", "the same with a catalog file", "—",
+		fmt.Sprintf("%.2f ms, %.2f ms with a file", float64(with.Microseconds())/1000, float64(without.Microseconds())/1000))
+}
+
+// perOp is the time of one call, the median of the rounds.
+func perOp(b *testing.B, do func() error) time.Duration {
+	b.Helper()
+	var times []time.Duration
+	for range rounds {
+		times = append(times, time.Duration(float64(time.Second)/rate(b, 1, do)))
+	}
+	slices.Sort(times)
+	return times[rounds/2]
 }
 
 // signInOnce goes through start and callback and returns the session's cookie.
@@ -322,7 +390,7 @@ func signInOnce(ctx context.Context, flow *signin.Flow) (*http.Cookie, error) {
 }
 
 func (r *results) refresh(b *testing.B) {
-	flow, db, issuer := benchFlow(b)
+	flow, db, issuer := benchFlow(b, devCatalog(b))
 	cookie, err := signInOnce(b.Context(), flow)
 	if err != nil {
 		b.Fatal(err)
@@ -348,7 +416,7 @@ func (r *results) refresh(b *testing.B) {
 
 // memory signs in 100,000 times and compares the heap after the first thousand with that after the last.
 func (r *results) memory(b *testing.B) {
-	flow, _, _ := benchFlow(b)
+	flow, _, _ := benchFlow(b, devCatalog(b))
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -1,7 +1,10 @@
 package signin_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,6 +17,7 @@ import (
 	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/signin"
+	"stagedoor/tokens"
 )
 
 func TestFinish(t *testing.T) {
@@ -322,6 +326,28 @@ func TestResolversInOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLargeToken: a user who owns through many groups is warned about in the log, without a name.
+func TestLargeToken(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *signin.Config) {
+		c.Log = slog.New(slog.NewJSONHandler(&log, nil))
+		c.Tokens = sized{c.Tokens}
+	})
+	w.signIn()
+	if !strings.Contains(log.String(), `"bytes":9000`) || !strings.Contains(log.String(), `"ownership":2`) || strings.Contains(log.String(), "jane") {
+		t.Errorf("log %s", &log)
+	}
+}
+
+// sized issues tokens of 9000 bytes.
+type sized struct{ signin.Tokens }
+
+func (s sized) Issue(ctx context.Context, id tokens.Identity) (tokens.Token, error) {
+	t, err := s.Tokens.Issue(ctx, id)
+	t.Raw = strings.Repeat("x", 9000)
+	return t, err
 }
 
 func TestSameSite(t *testing.T) {

@@ -17,6 +17,9 @@ import (
 var errNobody = fault.New(fault.Failed, "no_catalog_user", "Failed to sign-in, unable to resolve user identity. Please verify "+
 	"that your catalog contains the expected User entities that would match your configured sign-in resolver.", nil)
 
+// largeToken is from where a token is worth a warning, in bytes: many servers take 8 KiB of headers.
+const largeToken = 8 << 10
+
 // identify says who the user of a provider's result is in the portal and issues their token. It is nil without error for an
 // entry without resolvers (F39).
 func (f *Flow) identify(ctx context.Context, e *Entry, r providers.Result, t *trace) (*Identity, error) {
@@ -27,6 +30,10 @@ func (f *Flow) identify(ctx context.Context, e *Entry, r providers.Result, t *tr
 	tok, err := f.cfg.Tokens.Issue(ctx, tokens.Identity{Subject: user.Ref, Ownership: user.Ownership})
 	if err != nil {
 		return nil, issueFault(err)
+	}
+	if len(tok.Raw) >= largeToken {
+		f.cfg.Log.WarnContext(ctx, "large Backstage token: proxies may refuse the header it travels in",
+			"provider", e.ID, "env", e.Env, "bytes", len(tok.Raw), "ownership", len(user.Ownership))
 	}
 	if err := f.saveUserInfo(ctx, user); err != nil {
 		return nil, err
