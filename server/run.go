@@ -41,8 +41,8 @@ func serveOn(ctx context.Context, ln net.Listener, cfg *config.Config, log *slog
 	defer func() { err = errors.Join(err, closed(ln.Close())) }()
 	announceMode(log, cfg)
 	h, err := build(ctx, cfg, log)
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		log.Info("stopped while starting")
+	if err != nil && ctx.Err() != nil { // whatever it was, it came from being told to stop
+		log.Info("stopped while starting", "error", err)
 		return nil
 	}
 	if err != nil {
