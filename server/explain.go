@@ -111,6 +111,9 @@ func explain(ctx context.Context, flow *signin.Flow, in explainArgs, w io.Writer
 	got, err := flow.Explain(ctx, signin.ExplainInput{
 		Provider: in.provider, Env: in.env, Claims: in.claimsValue, UserInfo: in.userinfoJSON, Show: in.show,
 	})
+	for _, line := range got.Saw {
+		_, _ = fmt.Fprintf(w, "saw %s\n", line)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, s := range got.Steps {
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", i+1, s.Name, s.Lookup, s.Outcome, s.Code)

@@ -94,7 +94,7 @@ func listen(srv *http.Server, ln net.Listener) error {
 func drain(srv *http.Server, h *house, cfg *config.Config, log *slog.Logger) error {
 	h.state.Store(stopping)
 	delay := shutdownDelay(cfg)
-	log.Info("stopping", "delay", delay)
+	log.Info("stopping", "delay", delay.String())
 	if delay > 0 {
 		time.Sleep(delay)
 	}

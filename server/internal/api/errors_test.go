@@ -293,7 +293,7 @@ func FuzzShownURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query, secret string) {
 		if len(secret) < 8 || strings.ContainsAny(secret, "&=…") || strings.Contains(query, secret) {
-			t.Skip()
+			return
 		}
 		raw := query + "&code=" + secret + "&" + secret
 		got := redactQuery(raw)

@@ -31,7 +31,8 @@ func (s *Server) logFailure(x *exchange, f *fault.Error, err error) {
 	ctx, level := x.request.Context(), slog.LevelDebug
 	// A caller who has gone is no failure of ours, and neither is a route that a provider does not have.
 	gone := errors.Is(err, context.Canceled) && ctx.Err() != nil
-	if f.Kind.Status >= http.StatusInternalServerError && f.Kind.Status != http.StatusNotImplemented && !gone {
+	// An attempt of the sign-in has its own line, which says why.
+	if f.AttemptID == "" && f.Kind.Status >= http.StatusInternalServerError && f.Kind.Status != http.StatusNotImplemented && !gone {
 		level = slog.LevelError
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -41,7 +42,7 @@ func (s *Server) logFailure(x *exchange, f *fault.Error, err error) {
 		slog.String("request", x.id), slog.String("method", clip(x.request.Method)), slog.String("operation", x.operation),
 		slog.Int("status", f.Kind.Status), slog.String("code", f.Code),
 	}
-	if f.Cause != nil {
+	if f.Cause != nil && f.AttemptID == "" {
 		attrs = append(attrs, slog.Any("error", f.Cause))
 	}
 	if f.AttemptID != "" {

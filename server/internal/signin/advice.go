@@ -11,13 +11,15 @@ var advice = map[string]string{
 	"catalog_refused":        "The catalog does not accept our credentials. It must reach our key set at /.backstage/auth/v1/jwks.json, or auth.catalog.token must be one of its backend.auth.externalAccess tokens.",
 	"catalog_lookup_invalid": "The look-up cannot be put to the catalog. Use a resolver that looks by another field.",
 	"no_resolver":            "Name at least one resolver under signIn.resolvers of this provider, or nobody can sign in with it.",
-	"token_too_large":        "The user owns through too many groups for a token. Leave auth.omitIdentityTokenOwnershipClaim at true.",
-	"subject_invalid":        "The resolver's answer is no full entity reference such as user:default/jane.",
-	"ownership_unknown":      "The rule's ownership names entities that the catalog does not have, and ownershipMustExist is set.",
-	"catalog_inexact":        "The catalog has an entity whose annotation differs from the provider's value in upper and lower case. Correct the annotation.",
-	"store_unavailable":      "The database did not answer. Check it, and the free space of its disk.",
-	"keys_unavailable":       "The signing keys could not be read from the database.",
-	"session_unreadable":     "auth.session.secret was changed and the old one left out. List both, the new one first, until the old sessions have ended.",
+	"admission_domain": "The provider entry's signIn.admission admits other e-mail domains, or the provider did not vouch for the address: check " +
+		"emailDomains, email_verified at the provider, and trustUnverifiedEmail.",
+	"token_too_large":    "The user owns through too many groups for a token. Leave auth.omitIdentityTokenOwnershipClaim at true.",
+	"subject_invalid":    "The resolver's answer is no full entity reference such as user:default/jane.",
+	"ownership_unknown":  "The rule's ownership names entities that the catalog does not have, and ownershipMustExist is set.",
+	"catalog_inexact":    "The catalog has an entity whose annotation differs from the provider's value in upper and lower case. Correct the annotation.",
+	"store_unavailable":  "The database did not answer. Check it, and the free space of its disk.",
+	"keys_unavailable":   "The signing keys could not be read from the database.",
+	"session_unreadable": "auth.session.secret was changed and the old one left out. List both, the new one first, until the old sessions have ended.",
 }
 
 // Advice returns what an operator can do about a code, "" if there is nothing to say.

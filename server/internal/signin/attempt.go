@@ -48,10 +48,14 @@ func (a *attempt) end(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled): // the caller hung up
 		level = slog.LevelDebug
-	case f.Kind.Status >= 500:
+	case f.Kind == fault.ServiceUnavailable || f.Code == "internal_error": // not what the user or the configuration said
 		level = slog.LevelWarn
 	}
-	a.log.Log(ctx, level, a.what+" failed", "code", f.Code, took, "cause", cause(err))
+	about := []any{"code", f.Code, took}
+	if c := cause(err); c != "" {
+		about = append(about, "cause", c)
+	}
+	a.log.Log(ctx, level, a.what+" failed", about...)
 	reason := f
 	if cause, ok := errors.AsType[*fault.Error](f.Cause); ok {
 		reason = cause

@@ -20,7 +20,9 @@ type ExplainInput struct {
 // Explanation is the way to an identity, or as far as it went.
 type Explanation struct {
 	Provider, Env string
-	Steps         []Step
+	// Saw is what rules and resolvers see of the user, a line each.
+	Saw   []string
+	Steps []Step
 	// UserRef and Ownership are the identity; UserRef is empty if there is none.
 	UserRef   string
 	Ownership []string
@@ -34,11 +36,16 @@ func (f *Flow) Explain(ctx context.Context, in ExplainInput) (Explanation, error
 		return Explanation{}, err
 	}
 	out := Explanation{Provider: e.ID, Env: e.Env}
-	if len(e.Resolvers) == 0 {
+	result, err := e.readClaims(ctx, in)
+	if err != nil {
+		return out, classify(err)
+	}
+	if len(e.Resolvers) == 0 && result.Identity == nil {
 		return out, fault.New(fault.Failed, "no_resolver", "The provider has no sign-in resolver", nil)
 	}
 	var t trace
-	user, err := f.resolve(ctx, e, e.readClaims(in), &t)
+	out.Saw = result.Describe(in.Show)
+	user, err := f.resolve(ctx, e, result, &t)
 	out.Steps = t.read(in.Show)
 	if err != nil {
 		return out, classify(err)
@@ -47,10 +54,14 @@ func (f *Flow) Explain(ctx context.Context, in ExplainInput) (Explanation, error
 	return out, nil
 }
 
-// readClaims is the provider's own reading of the claims, or that of OpenID Connect's standard claims.
-func (e *Entry) readClaims(in ExplainInput) providers.Result {
+// readClaims is the provider's own reading of the claims, or that of OpenID Connect's standard claims. A provider that asks nobody
+// who the user is (guest) needs none.
+func (e *Entry) readClaims(ctx context.Context, in ExplainInput) (providers.Result, error) {
 	if r, ok := e.Provider.(providers.ClaimsReader); ok {
-		return r.ReadClaims(in.Claims, in.UserInfo)
+		return r.ReadClaims(in.Claims, in.UserInfo), nil
+	}
+	if e.Kind.Resolvers == nil {
+		return e.Provider.Handle(ctx, providers.Request{})
 	}
 	info := in.UserInfo
 	if info == nil {
@@ -63,11 +74,11 @@ func (e *Entry) readClaims(in ExplainInput) providers.Result {
 	if verified, _ := info["email_verified"].(bool); verified {
 		r.Profile.Email = text("email")
 	}
-	return r
+	return r, nil
 }
 
 // IsPassing reports whether the same sign-in may succeed later without anybody changing anything.
 func IsPassing(err error) bool {
 	f, ok := errors.AsType[*fault.Error](err)
-	return ok && f.Kind == fault.ServiceUnavailable
+	return ok && f.Kind == fault.ServiceUnavailable && f.Code != "catalog_refused"
 }

@@ -119,6 +119,9 @@ func (s *step) read(show bool) Step {
 	case s.err != nil:
 		f := classify(s.err)
 		out.Code, out.Outcome = f.Code, cmp.Or(s.outcome, f.Message)
+		if why := cause(s.err); why != "" && s.outcome == "" {
+			out.Outcome += ": " + why
+		}
 	}
 	return out
 }
