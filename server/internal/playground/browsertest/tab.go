@@ -2,9 +2,11 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -23,13 +25,13 @@ type Tab struct {
 	problems []Problem
 }
 
-// do runs one action with patience, and ends the test with what was tried if it fails.
-func do[T any](tab *Tab, what string, action chromedp.Action[T]) T {
+// do runs one action with patience, and ends the test with what was tried if it fails, unless with one of the errors that pass.
+func do[T any](tab *Tab, what string, action chromedp.Action[T], pass ...error) T {
 	tab.browser.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, action)
-	if err != nil {
+	if err != nil && !slices.ContainsFunc(pass, func(e error) bool { return errors.Is(err, e) }) {
 		tab.browser.t.Fatalf("%s: %v", what, err)
 	}
 	return value
@@ -47,10 +49,12 @@ func (tab *Tab) Reload() {
 	do(tab, "reload", chromedp.Reload())
 }
 
-// Click clicks with the mouse, as a user's gesture, as soon as the element is visible and enabled.
+// Click clicks with the mouse, as a user's gesture, as soon as the element is visible and enabled. A click may close its tab before
+// the browser has answered: that is a click all the same.
 func (tab *Tab) Click(selector string) {
 	tab.browser.t.Helper()
-	do(tab, "click "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible, chromedp.NodeEnabled))
+	do(tab, "click "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible, chromedp.NodeEnabled),
+		chromedp.ErrTargetDetached)
 }
 
 // Type types text into the element as soon as that is visible; "\r" is the Enter key.
