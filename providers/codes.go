@@ -40,6 +40,7 @@ const (
 	CodeUserInfo          = "userinfo_invalid"
 	CodeUserInfoSubject   = "userinfo_subject"
 	CodeUserInfoSignature = "userinfo_signature"
+	CodeScope             = "scope_not_granted"
 	CodeEmailMissing      = "email_missing"
 	CodeEmailInvalid      = "email_invalid"
 	CodeEmailDomain       = "email_domain"
@@ -91,6 +92,8 @@ var codes = map[string]string{
 	CodeUserInfo:          "The userinfo answer is refused, or is not an object.",
 	CodeUserInfoSubject:   "The userinfo answer is about another user than the id_token.",
 	CodeUserInfoSignature: "No key of the provider verifies the signed userinfo answer.",
+
+	CodeScope: "The session was not granted the scopes that the refresh asks for. A new sign-in asks for them.",
 
 	CodeEmailMissing: "The provider gave no verified email, which the sign-in resolver needs. Check email_verified at the provider, or set trustUnverifiedEmail.",
 	CodeEmailInvalid: "The provider's email is not a plain local@domain address.",

@@ -7,17 +7,13 @@ import (
 
 // readCallback returns the code of the authorization response (RFC 6749 section 4.1.2), or the *Error that it brings.
 func readCallback(q url.Values, p *oidcParty) (code string, err error) {
-	for _, name := range []string{"code", "error", "error_description", "iss", "state"} {
-		if len(q[name]) > 1 {
-			return "", fail(CodeCallback, "Authentication rejected, "+name+" is repeated in the response", nil)
-		}
+	if err := checkCallback(q); err != nil {
+		return "", err
 	}
 	if err := checkIssParameter(q, p); err != nil {
 		return "", err
 	}
 	switch code := q.Get("code"); {
-	case code != "" && q.Has("error"):
-		return "", fail(CodeCallback, "Authentication rejected, both code and error in the response", nil)
 	case q.Has("error"):
 		return "", callbackError(q.Get("error"), q.Get("error_description"))
 	case code == "":
@@ -25,6 +21,19 @@ func readCallback(q url.Values, p *oidcParty) (code string, err error) {
 	default:
 		return code, nil
 	}
+}
+
+// checkCallback refuses what can be read in two ways.
+func checkCallback(q url.Values) error {
+	for _, name := range []string{"code", "error", "error_description", "iss", "state"} {
+		if len(q[name]) > 1 {
+			return fail(CodeCallback, "Authentication rejected, "+name+" is repeated in the response", nil)
+		}
+	}
+	if q.Get("code") != "" && q.Has("error") {
+		return fail(CodeCallback, "Authentication rejected, both code and error in the response", nil)
+	}
+	return nil
 }
 
 // checkIssParameter keeps a code of one provider from being sent to another (RFC 9207 section 2.4).

@@ -51,6 +51,11 @@ func (o *oidcProvider) tokens(ctx context.Context, p *oidcParty, form url.Values
 	if err != nil {
 		return tokenAnswer{}, err
 	}
+	return a.tokens(invalidGrant)
+}
+
+// tokens sorts an answer of a token endpoint.
+func (a answer) tokens(invalidGrant *Error) (tokenAnswer, error) {
 	if a.status == http.StatusOK {
 		if t, err := readTokens(a); err == nil || !a.namesError() {
 			return t, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 )
@@ -64,7 +65,9 @@ type Redirect struct {
 type Request struct {
 	Query, Form url.Values
 	Header      http.Header
-	Memo        []byte
+	// Peer is who opened the connection, not whom a header names; the zero Addr if unknown, which no proxy provider trusts.
+	Peer netip.Addr
+	Memo []byte
 }
 
 // RefreshInput is what is known of the session to renew.

@@ -43,6 +43,9 @@ var resolverTable = map[string]map[string]NewResolver{
 	"google": commonResolvers(map[string]NewResolver{
 		"emailMatchingUserEntityAnnotation": byEmailAnnotation("google.com/email"),
 	}),
+	"jwtHeader": commonResolvers(map[string]NewResolver{
+		"usernameMatchingUserEntityName": byName(username),
+	}),
 	"microsoft": commonResolvers(map[string]NewResolver{
 		"emailMatchingUserEntityAnnotation":  byEmailAnnotation("microsoft.com/email"),
 		"userIdMatchingUserEntityAnnotation": byAnnotation("graph.microsoft.com/user-id", microsoftID),

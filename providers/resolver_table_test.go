@@ -126,6 +126,7 @@ var vendorResolvers = []struct {
 	{"okta", "emailMatchingUserEntityAnnotation", fromEmail, emailAnnotationWay("okta.com/email"), "jane@corp.example"},
 	{"atlassian", "usernameMatchingUserEntityName", fromUsername, nameWay(), "jane"},
 	{"oauth2", "usernameMatchingUserEntityName", fromUsername, nameWay(), "jane"},
+	{"jwtHeader", "usernameMatchingUserEntityName", fromUsername, nameWay(), "jane"},
 	{"onelogin", "usernameMatchingUserEntityName", fromUsername, nameWay(), "jane"},
 	{"bitbucket", "userIdMatchingUserEntityAnnotation", fromInfo("uuid"), annotationWay("bitbucket.org/user-id", false), "{4f3c-1}"},
 	{"bitbucket", "usernameMatchingUserEntityAnnotation", fromUsername, annotationWay("bitbucket.org/username", false), "jane"},

@@ -97,6 +97,10 @@ func buildEntry(cfg *config.Config, c config.Entry, log *slog.Logger, built *bui
 	})
 	resolvers, resolverErr := buildResolvers(k, c)
 	e.Resolvers = resolvers
+	if k.Flat && k.Resolvers != nil && len(resolvers) == 0 && resolverErr == nil {
+		resolverErr = fmt.Errorf("%s auth.providers.%s: No sign-in resolver configured for proxy auth provider '%s', want one of %s under signIn.resolvers",
+			c.Position, c.ID, c.ID, strings.Join(k.ResolverNames(), ", "))
+	}
 	var admissionErr error
 	if decode := c.Admission(); decode != nil {
 		e.Admission, admissionErr = providers.NewAdmission(k.ID, decode)

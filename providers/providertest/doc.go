@@ -4,18 +4,20 @@
 //
 // # Fixture
 //
-//	entry        YAML: id, callback, development, and config, the entry as it stands in app-config.yaml
+//	entry        YAML: id, callback, development, peer, environment, and config, the entry as it stands in app-config.yaml
 //	start        the scope asked for, then the address and every query key of the redirect
 //	callback     the query that the browser brings back
+//	header       the headers of a proxy, "name: value" lines
 //	result       JSON of what Handle returns
 //	refresh      refresh_token, scope and subject of the session to renew
 //	refreshed    JSON of what Refresh returns
 //	logout       refresh_token, id_token and return_to of the session that ends
 //	logged_out   the address to visit, its query key for key; nothing if there is none
-//	failures     lines "callback query => code"
+//	failures     lines "callback query => code"; for a flat Kind "name: value => code"
 //	upstream/…   one call each, see below
 //
 // A key=value line whose value is * accepts anything but nothing. An upstream file is a request line (method and address),
 // then "> " lines with the headers that must be there and every form field, then an empty line, the status and content
-// type, and the body, which is a text/template with .Nonce, {{jwks}} and {{idToken "claim" "value" …}}.
+// type, and the body, which is a text/template with .Nonce, {{jwks}}, {{ecPEM}}, {{idToken "claim" "value" …}} and {{ecToken …}}. Header
+// values have these as well.
 package providertest

@@ -6,7 +6,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"sync"
 
@@ -62,4 +64,13 @@ func KeySet(keys ...Key) (string, error) {
 	}
 	b, err := json.Marshal(set)
 	return string(b), err
+}
+
+// PEM returns the public key as SubjectPublicKeyInfo in PEM (RFC 7468 section 13).
+func (k Key) PEM() (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(k.Private.Public())
+	if err != nil {
+		return "", fmt.Errorf("encode key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), nil
 }

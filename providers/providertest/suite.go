@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,14 +45,17 @@ type suite struct {
 	config   map[string]any
 	upstream *upstream
 	memo     []byte
+	peer     netip.Addr
 }
 
 // entry is the fixture's file of that name.
 type entry struct {
-	ID          string         `yaml:"id"`
-	Callback    string         `yaml:"callback"`
-	Development bool           `yaml:"development"`
-	Config      map[string]any `yaml:"config"`
+	ID          string            `yaml:"id"`
+	Callback    string            `yaml:"callback"`
+	Development bool              `yaml:"development"`
+	Environment map[string]string `yaml:"environment"`
+	Peer        string            `yaml:"peer"`
+	Config      map[string]any    `yaml:"config"`
 }
 
 func newSuite(t *testing.T, kind providers.Kind, a *txtar.Archive) *suite {
@@ -60,7 +64,11 @@ func newSuite(t *testing.T, kind providers.Kind, a *txtar.Archive) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{kind: kind, files: map[string]string{}, upstream: &upstream{now: time.Unix(1_800_000_000, 0), key: key}}
+	ec, err := ECKey("fixture")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{kind: kind, files: map[string]string{}, upstream: &upstream{now: time.Unix(1_800_000_000, 0), key: key, ec: ec}}
 	for _, f := range a.Files {
 		s.files[f.Name] = strings.TrimSpace(string(f.Data))
 		if name, ok := strings.CutPrefix(f.Name, "upstream/"); ok {
@@ -74,6 +82,12 @@ func newSuite(t *testing.T, kind providers.Kind, a *txtar.Archive) *suite {
 	var e entry
 	if err := yaml.Unmarshal([]byte(s.files["entry"]), &e); err != nil {
 		t.Fatal(err)
+	}
+	for name, value := range e.Environment {
+		t.Setenv(name, value)
+	}
+	if e.Peer != "" {
+		s.peer = netip.MustParseAddr(e.Peer)
 	}
 	s.config = e.Config
 	s.setup = providers.Setup{
@@ -137,7 +151,9 @@ func (s *suite) start(t *testing.T, p providers.Starter) {
 }
 
 func (s *suite) handle(t *testing.T) {
-	got, err := s.provider.Handle(t.Context(), providers.Request{Query: s.query(t, s.files["callback"]), Memo: s.memo})
+	got, err := s.provider.Handle(t.Context(), providers.Request{
+		Query: s.query(t, s.files["callback"]), Header: s.header(t, s.files["header"]), Peer: s.peer, Memo: s.memo,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,10 +185,16 @@ func (s *suite) logout(t *testing.T, p providers.Logouter) {
 // failures proves that each callback is refused with its code, and that the code is one that is documented.
 func (s *suite) failures(t *testing.T) {
 	for line := range strings.Lines(s.files["failures"]) {
-		query, want, _ := strings.Cut(strings.TrimSpace(line), " => ")
-		_, err := s.provider.Handle(t.Context(), providers.Request{Query: s.query(t, query), Memo: s.memo})
+		request, want, _ := strings.Cut(strings.TrimSpace(line), "=> ")
+		r := providers.Request{Peer: s.peer, Memo: s.memo}
+		if s.kind.Flat {
+			r.Header = s.header(t, request)
+		} else {
+			r.Query = s.query(t, strings.TrimSpace(request))
+		}
+		_, err := s.provider.Handle(t.Context(), r)
 		if got := Code(err); got != want {
-			t.Errorf("%s: code %q, want %q (%v)", query, got, want, err)
+			t.Errorf("%s: code %q, want %q (%v)", request, got, want, err)
 		}
 		if providers.Codes()[want] == "" {
 			t.Errorf("code %q is not documented", want)
@@ -211,6 +233,22 @@ func (s *suite) query(t *testing.T, raw string) url.Values {
 		t.Fatal(err)
 	}
 	return q
+}
+
+// header reads "name: value" lines, in which the functions of upstream files make tokens.
+func (s *suite) header(t *testing.T, text string) http.Header {
+	t.Helper()
+	text, err := s.upstream.expand(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			h.Add(name, strings.TrimSpace(value))
+		}
+	}
+	return h
 }
 
 // pairs reads a file of key=value lines. A missing file is a missing part of the fixture.

@@ -30,7 +30,8 @@ type upstream struct {
 	calls []*call
 	nonce string
 	now   time.Time
-	key   Key
+	// key signs id_tokens, ec the tokens of proxies that use ES256.
+	key, ec Key
 	// unlisted are the calls that should not have been made.
 	unlisted []string
 }
@@ -109,17 +110,39 @@ func (u *upstream) parseCall(name, text string) (*call, error) {
 		return nil, fmt.Errorf("read status of %s: %w", name, err)
 	}
 	c.contentType = contentType
-	c.body, err = template.New(name).Funcs(template.FuncMap{"idToken": u.idToken, "jwks": u.jwks}).Parse(body)
+	c.body, err = u.template(name, body)
 	return c, err
 }
 
+func (u *upstream) template(name, text string) (*template.Template, error) {
+	return template.New(name).Funcs(template.FuncMap{
+		"idToken": u.idToken, "jwks": u.jwks, "ecToken": u.ecToken, "ecPEM": u.ec.PEM,
+	}).Parse(text)
+}
+
+// expand makes the tokens in text.
+func (u *upstream) expand(text string) (string, error) {
+	t, err := u.template("text", text)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	err = t.Execute(&b, nil)
+	return b.String(), err
+}
+
 // idToken is signed by the upstream's key, was issued now and lives an hour.
-func (u *upstream) idToken(pairs ...string) (string, error) {
+func (u *upstream) idToken(pairs ...string) (string, error) { return u.sign(u.key, pairs) }
+
+// ecToken is an idToken signed with ES256.
+func (u *upstream) ecToken(pairs ...string) (string, error) { return u.sign(u.ec, pairs) }
+
+func (u *upstream) sign(key Key, pairs []string) (string, error) {
 	claims := map[string]any{"iat": u.now.Unix(), "exp": u.now.Add(time.Hour).Unix()}
 	for pair := range slices.Chunk(pairs, 2) {
 		claims[pair[0]] = pair[1]
 	}
-	return u.key.Sign(claims)
+	return key.Sign(claims)
 }
 
 func (u *upstream) jwks() (string, error) { return KeySet(u.key) }

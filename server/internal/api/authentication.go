@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
 
 	"stagedoor/gen"
@@ -68,7 +69,7 @@ func (o operations) refresh(ctx context.Context, provider string, p gen.RefreshP
 	x := exchangeOf(ctx)
 	out, err := o.signIn.Refresh(ctx, signin.RefreshInput{
 		Provider: provider, Env: value(p.Env), Scope: value(p.Scope), Optional: value(p.Optional),
-		Header: x.header, Query: x.query, Cookies: x.request.Cookies(),
+		Header: x.header, Peer: peer(x.request.RemoteAddr), Query: x.query, Cookies: x.request.Cookies(),
 	})
 	x.setCookies(out.Cookies)
 	if err != nil {
@@ -91,6 +92,12 @@ func (o operations) LogoutProvider(ctx context.Context, req gen.LogoutProviderRe
 		return reply{http.StatusOK, map[string]string{"Cache-Control": noStore}, nil}, nil
 	}
 	return jsonReply(http.StatusOK, gen.LogoutResponse{LogoutURL: &out.LogoutURL}, true)
+}
+
+// peer is the address that the connection came from: the only one that no header can make up. It is invalid if there is none.
+func peer(remote string) netip.Addr {
+	at, _ := netip.ParseAddrPort(remote)
+	return at.Addr().Unmap()
 }
 
 // value is what an optional parameter says, or the zero value.

@@ -2,12 +2,14 @@ package api
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"stagedoor/server/internal/api/apitest"
 	"stagedoor/server/internal/fault"
@@ -241,15 +243,19 @@ func TestRefreshInput(t *testing.T) {
 					got = in
 					return signin.RefreshOutput{}, nil
 				}
-				res := b.Send(method, "/api/auth/idp/refresh"+tt.query, apitest.Header("X-Requested-With", "XMLHttpRequest"))
+				res := b.Send(method, "/api/auth/idp/refresh"+tt.query, apitest.Header("X-Requested-With", "XMLHttpRequest"),
+					func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1234" })
 				if res.Status != http.StatusOK {
 					t.Fatalf("status = %d: %s", res.Status, res.Body)
 				}
 				if got.Header.Get("X-Requested-With") != "XMLHttpRequest" {
 					t.Errorf("header = %v", got.Header)
 				}
-				got.Header, got.Query, got.Cookies = nil, nil, nil
-				if diff := cmp.Diff(tt.want, got); diff != "" {
+				if peer := netip.MustParseAddr("192.0.2.1"); got.Peer != peer {
+					t.Errorf("peer = %s, want %s", got.Peer, peer)
+				}
+				got.Header, got.Query, got.Cookies, got.Peer = nil, nil, nil, netip.Addr{}
+				if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 					t.Errorf("input (-want +got):\n%s", diff)
 				}
 			})

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 )
@@ -51,7 +52,9 @@ type RefreshInput struct {
 	// Optional asks for an empty answer instead of a 401 if nobody is signed in (design D7).
 	Optional bool
 	// Header gives X-Requested-With, Origin, Sec-Fetch-Site, and to proxy providers what the proxy said.
-	Header  http.Header
+	Header http.Header
+	// Peer is the address that the request came from, which decides whether a proxy is believed.
+	Peer    netip.Addr
 	Query   url.Values
 	Cookies []*http.Cookie
 }
