@@ -114,13 +114,13 @@ func (a *awsalb) Handle(ctx context.Context, r Request) (Result, error) {
 }
 
 func awsalbResult(claims map[string]any, access string) Result {
-	email := claimText(claims, "email")
-	p := Profile{Email: email, DisplayName: claimText(claims, "name"), Picture: claimText(claims, "picture")}
+	email := member(claims, "email")
+	p := Profile{Email: email, DisplayName: member(claims, "name"), Picture: member(claims, "picture")}
 	if p.DisplayName == "" {
 		p.DisplayName, _, _ = strings.Cut(email, "@")
 	}
 	return Result{
-		Session: Session{Subject: claimText(claims, "sub")}, Profile: p, Claims: claims,
+		Session: Session{Subject: member(claims, "sub")}, Profile: p, Claims: claims,
 		Info: map[string]any{"accessToken": access, "expiresInSeconds": claims["exp"]},
 	}
 }
@@ -131,7 +131,7 @@ func (a *awsalb) open(ctx context.Context, raw string) (map[string]any, error) {
 	if err != nil {
 		return nil, unauthenticated(CodeAssertionMalformed, awsalbFailure, err)
 	}
-	if alg := claimText(t.header, "alg"); alg != "ES256" {
+	if alg := member(t.header, "alg"); alg != "ES256" {
 		return nil, unauthenticated(CodeAssertionAlg, awsalbFailure, fmt.Errorf("algorithm %s", printable(alg, 20)))
 	}
 	if err := a.verify(ctx, t); err != nil {
@@ -151,7 +151,7 @@ func (a *awsalb) open(ctx context.Context, raw string) (map[string]any, error) {
 }
 
 func (a *awsalb) verify(ctx context.Context, t awsalbToken) error {
-	key, err := a.keys.key(ctx, claimText(t.header, "kid"))
+	key, err := a.keys.key(ctx, member(t.header, "kid"))
 	if err != nil && !errors.Is(err, errUnverified) {
 		return err
 	}
@@ -186,7 +186,7 @@ func readAWSALBToken(raw string) (awsalbToken, error) {
 	if err != nil {
 		return awsalbToken{}, fmt.Errorf("read header: %w", err)
 	}
-	if _, critical := header["crit"]; critical || !awsalbKID.MatchString(claimText(header, "kid")) {
+	if _, critical := header["crit"]; critical || !awsalbKID.MatchString(member(header, "kid")) {
 		return awsalbToken{}, errors.New("the kid is not a key's, or crit asks for an extension")
 	}
 	return awsalbToken{header, decoded[1], decoded[2], parts[0] + "." + parts[1]}, nil

@@ -131,9 +131,9 @@ func azureEasyAuthResult(claims map[string]any, access string) Result {
 		info["accessToken"] = access
 	}
 	return Result{
-		Session: Session{Subject: claimText(claims, "oid")},
+		Session: Session{Subject: member(claims, "oid")},
 		Profile: Profile{
-			Email: claimText(claims, "email"), DisplayName: claimText(claims, "name"), Username: claimText(claims, "preferred_username"),
+			Email: member(claims, "email"), DisplayName: member(claims, "name"), Username: member(claims, "preferred_username"),
 		},
 		Claims: claims, Info: info,
 	}

@@ -87,7 +87,7 @@ func newCFAccess(s Setup) (Provider, error) {
 	return &cfaccess{
 		config: c, base: base, upstream: u, now: s.Now, identities: map[string]cfaccessIdentity{},
 		keys:  assertionKeys{jose.RS256: newKeySet(u, base+"/cdn-cgi/access/certs", jose.RS256, s.Now)},
-		check: assertionCheck{message: cfaccessFailure, issuer: base, audience: c.Audience, skew: clockSkew, needed: []string{"iat"}},
+		check: assertionCheck{message: cfaccessFailure, issuer: base, audience: c.Audience, skew: clockSkew, issuedAt: true},
 	}, nil
 }
 
@@ -115,8 +115,8 @@ func cfaccessResult(claims, identity map[string]any, raw string) Result {
 	exp, _ := claims["exp"].(float64)
 	iat, _ := claims["iat"].(float64)
 	return Result{
-		Session: Session{Subject: cmp.Or(claimText(claims, "sub"), claimText(claims, "common_name"))},
-		Profile: Profile{Email: claimText(identity, "email"), DisplayName: claimText(identity, "name")},
+		Session: Session{Subject: cmp.Or(member(claims, "sub"), member(claims, "common_name"))},
+		Profile: Profile{Email: member(identity, "email"), DisplayName: member(identity, "name")},
 		Claims:  claims, UserInfo: identity,
 		Info: map[string]any{"claims": claims, "cfIdentity": identity, "expiresInSeconds": exp - iat, "token": raw},
 	}
@@ -139,7 +139,7 @@ func (c *cfaccess) token(h http.Header) (string, error) {
 }
 
 func (c *cfaccess) identity(ctx context.Context, claims map[string]any, raw string) (map[string]any, error) {
-	switch sub, name := claimText(claims, "sub"), claimText(claims, "common_name"); {
+	switch sub, name := member(claims, "sub"), member(claims, "common_name"); {
 	case sub != "":
 		return c.user(ctx, sub, raw)
 	case name != "":
@@ -188,7 +188,7 @@ func cfaccessAnswer(a answer, sub string) (map[string]any, error) {
 	if err != nil {
 		return nil, unavailable(CodeAnswer, "the identity from Cloudflare Access is malformed", err)
 	}
-	if id := claimText(identity, "user_uuid"); id != "" && id != sub {
+	if id := member(identity, "user_uuid"); id != "" && id != sub {
 		return nil, unauthenticated(CodeAssertionUser, "The identity from Cloudflare Access is about another user", nil)
 	}
 	return identity, nil

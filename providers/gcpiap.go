@@ -59,7 +59,7 @@ func newGCPIAP(s Setup) (Provider, error) {
 		header: c.Header, now: s.Now, keys: assertionKeys{jose.ES256: keys},
 		check: assertionCheck{
 			message: gcpiapFailure, issuer: "https://cloud.google.com/iap", audience: c.Audience,
-			skew: 5 * time.Minute, longest: 24 * time.Hour, needed: []string{"iat", "sub", "email"},
+			skew: 5 * time.Minute, longest: 24 * time.Hour, issuedAt: true, needed: []string{"sub", "email"},
 		},
 	}, nil
 }
@@ -97,7 +97,7 @@ func (g *gcpiap) Handle(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	return Result{
-		Session: Session{Subject: claimText(claims, "sub")}, Profile: Profile{Email: claimText(claims, "email")},
+		Session: Session{Subject: member(claims, "sub")}, Profile: Profile{Email: member(claims, "email")},
 		Claims: claims, Info: map[string]any{"iapToken": claims},
 	}, nil
 }

@@ -86,14 +86,13 @@ func (c jwtHeaderConfig) checkAddresses() error {
 	if c.Issuer == "" && c.JWKSURL == "" {
 		return errors.New("issuer or jwksUrl is missing: whose tokens count?")
 	}
-	for key, address := range map[string]string{"jwksUrl": c.JWKSURL, "issuer": c.Issuer} {
-		if address == "" || key == "issuer" && c.JWKSURL != "" {
-			continue
-		}
-		u, err := url.Parse(address)
-		if err != nil || !isEndpoint(address, !isLoopback(u.Hostname())) {
-			return fmt.Errorf("%s is not an https address", key)
-		}
+	key, address := "jwksUrl", c.JWKSURL
+	if address == "" {
+		key, address = "issuer", c.Issuer
+	}
+	u, err := url.Parse(address)
+	if err != nil || !isEndpoint(address, !isLoopback(u.Hostname())) {
+		return fmt.Errorf("%s is not an https address", key)
 	}
 	return nil
 }
@@ -143,13 +142,7 @@ func (i *jwtHeaderIssuer) found(ctx context.Context) (*keySet, error) {
 		return keys, nil
 	}
 	done := i.flight.DoChan("", contained(func() (any, error) { return i.discover(context.WithoutCancel(ctx)) }))
-	select {
-	case r := <-done:
-		keys, _ := r.Val.(*keySet)
-		return keys, r.Err
-	case <-ctx.Done():
-		return nil, transportError(ctx.Err())
-	}
+	return await[*keySet](ctx, done)
 }
 
 func (i *jwtHeaderIssuer) discover(ctx context.Context) (*keySet, error) {
@@ -165,7 +158,7 @@ func (i *jwtHeaderIssuer) discover(ctx context.Context) (*keySet, error) {
 		return nil, unavailable(CodeDiscovery, "the metadata of the proxy's issuer cannot be read", fmt.Errorf("status %d", a.status))
 	}
 	m, err := a.object()
-	jwks := claimText(m, "jwks_uri")
+	jwks := member(m, "jwks_uri")
 	if err != nil || m["issuer"] != i.issuer || !isEndpoint(jwks, strings.HasPrefix(i.issuer, "https:")) {
 		return nil, unavailable(CodeMetadata, "the metadata of the proxy's issuer is refused", err)
 	}
@@ -191,13 +184,13 @@ func (j *jwtHeader) Handle(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	p := Profile{
-		Email: claimText(claims, j.claims.Email), DisplayName: claimText(claims, j.claims.Name),
-		Picture: claimText(claims, j.claims.Picture), Username: claimText(claims, j.claims.Username),
+		Email: member(claims, j.claims.Email), DisplayName: member(claims, j.claims.Name),
+		Picture: member(claims, j.claims.Picture), Username: member(claims, j.claims.Username),
 	}
 	if verified, there := claims["email_verified"]; there && verified != true {
 		p.Email = ""
 	}
 	return Result{
-		Session: Session{Subject: claimText(claims, "sub")}, Profile: p, Claims: claims, Info: map[string]any{"claims": claims},
+		Session: Session{Subject: member(claims, "sub")}, Profile: p, Claims: claims, Info: map[string]any{"claims": claims},
 	}, nil
 }

@@ -78,7 +78,7 @@ func oauth2ProxyResult(h map[string]string) (Result, error) {
 	delete(h, oauth2ProxyToken)
 	name := cmp.Or(h[oauth2ProxyUsername], h[oauth2ProxyUser])
 	return Result{
-		Session: Session{Subject: claimText(claims, "sub")},
+		Session: Session{Subject: member(claims, "sub")},
 		Profile: Profile{Email: h[oauth2ProxyEmail], DisplayName: name, Username: name},
 		Claims:  claims, Headers: h, Info: map[string]any{"accessToken": token},
 	}, nil

@@ -77,13 +77,7 @@ func (d *oidcDiscovery) party(ctx context.Context) (*oidcParty, error) {
 	if party != nil {
 		return party, nil
 	}
-	select {
-	case r := <-done:
-		party, _ = r.Val.(*oidcParty)
-		return party, r.Err
-	case <-ctx.Done():
-		return nil, transportError(ctx.Err())
-	}
+	return await[*oidcParty](ctx, done)
 }
 
 // state is what is known, and whether it is time to ask.

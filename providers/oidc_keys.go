@@ -99,13 +99,7 @@ func (k *keySet) refetch(ctx context.Context, seen time.Time) ([]jose.JSONWebKey
 		}
 		return k.fetch(context.WithoutCancel(ctx))
 	}))
-	select {
-	case r := <-done:
-		keys, _ := r.Val.([]jose.JSONWebKey)
-		return keys, r.Err
-	case <-ctx.Done():
-		return nil, transportError(ctx.Err())
-	}
+	return await[[]jose.JSONWebKey](ctx, done)
 }
 
 func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {

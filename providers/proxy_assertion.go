@@ -54,7 +54,9 @@ type assertionCheck struct {
 	skew time.Duration
 	// longest is how far ahead exp may be, skew included; 0 means any time.
 	longest time.Duration
-	// needed are claims that must be there: strings that are not empty, or the date iat.
+	// issuedAt says that the date iat must be there.
+	issuedAt bool
+	// needed are strings that must be there and not be empty.
 	needed []string
 }
 
@@ -106,7 +108,7 @@ func (c assertionCheck) checkTimes(claims map[string]any, now time.Time) error {
 	}
 	late, early := now.Add(-c.skew), now.Add(c.skew)
 	switch exp := dates["exp"]; {
-	case exp.IsZero(), slices.Contains(c.needed, "iat") && dates["iat"].IsZero():
+	case exp.IsZero(), c.issuedAt && dates["iat"].IsZero():
 		return c.malformed(errors.New("exp or iat is missing"))
 	case !exp.After(late):
 		return unauthenticated(CodeAssertionClock, c.message, errors.New("expired"))
@@ -120,9 +122,6 @@ func (c assertionCheck) checkTimes(claims map[string]any, now time.Time) error {
 
 func (c assertionCheck) checkNeeded(claims map[string]any) error {
 	for _, key := range c.needed {
-		if key == "iat" {
-			continue
-		}
 		s, err := text(claims, key)
 		if err != nil {
 			return c.malformed(err)
@@ -136,12 +135,6 @@ func (c assertionCheck) checkNeeded(claims map[string]any) error {
 
 func (c assertionCheck) malformed(err error) *Error {
 	return unauthenticated(CodeAssertionMalformed, c.message, err)
-}
-
-// claimText is a claim for a profile: what is no string counts as absent there.
-func claimText(claims map[string]any, key string) string {
-	s, _ := claims[key].(string)
-	return s
 }
 
 // decodeJWT returns the claims of a token from a trusted peer without looking at its signature; message is what the user

@@ -61,13 +61,7 @@ func (p *pemKeys) key(ctx context.Context, kid string) (*ecdsa.PublicKey, error)
 		return key, nil
 	}
 	done := p.flight.DoChan(kid, contained(func() (any, error) { return p.fetch(context.WithoutCancel(ctx), kid) }))
-	select {
-	case r := <-done:
-		key, _ := r.Val.(*ecdsa.PublicKey)
-		return key, r.Err
-	case <-ctx.Done():
-		return nil, transportError(ctx.Err())
-	}
+	return await[*ecdsa.PublicKey](ctx, done)
 }
 
 // remembered returns nil for a key that is too old; seen is true if it was good once.
