@@ -4,13 +4,16 @@ package providers
 // sign-in rules. Nothing is verified; nobody is signed in by it.
 type ClaimsReader interface {
 	// ReadClaims returns what Handle would make of a verified id_token and userinfo answer. userinfo may be nil: the claims then
-	// stand for both.
+	// stand for both. A provider that does not ask for userinfo ignores it.
 	ReadClaims(claims, userinfo map[string]any) Result
 }
 
 // ReadClaims is the dry run of an OpenID Connect sign-in.
 func (o *oidcProvider) ReadClaims(claims, userinfo map[string]any) Result {
-	if userinfo == nil {
+	switch {
+	case !o.spec.userInfo:
+		userinfo = nil
+	case userinfo == nil:
 		userinfo = claims
 	}
 	subject, _ := claims["sub"].(string)

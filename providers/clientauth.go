@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,17 @@ func (a *clientAuth) check(c clientCredentials) (err error) {
 		a.signer, err = newSigner(jose.HS256, []byte(a.secret), "")
 	}
 	return err
+}
+
+// among is the same client with its secret in the body, at a provider that offers that and not the header. A provider that
+// does not say what it offers takes the header (OpenID Connect Discovery 1.0 section 3).
+func (a *clientAuth) among(offered []oidc.AuthMethod) *clientAuth {
+	if a.method != oidc.AuthMethodBasic || slices.Contains(offered, oidc.AuthMethodBasic) || !slices.Contains(offered, oidc.AuthMethodPost) {
+		return a
+	}
+	own := *a
+	own.method = oidc.AuthMethodPost
+	return &own
 }
 
 // apply adds the proof to a request's header and form, and nothing of any other method.

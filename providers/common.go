@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -25,4 +26,12 @@ type Common struct {
 // ExtraScopes are the scopes that the config asks for, under whichever name.
 func (c Common) ExtraScopes() []string {
 	return slices.Concat(c.AdditionalScopes, c.Scope)
+}
+
+// refuseScope is for the Kinds that take additionalScopes alone under their own id (contract/providers.md 0.2).
+func (c Common) refuseScope(s Setup, kind string) error {
+	if len(c.Scope) > 0 && s.ID == kind {
+		return fmt.Errorf("scope is not a key of %s: use additionalScopes", kind)
+	}
+	return nil
 }

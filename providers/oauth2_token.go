@@ -63,14 +63,6 @@ func (c oauth2Client) auth(where oauth2Credentials, now func() time.Time) ([]*cl
 	return all, nil
 }
 
-// refuseScope is for the Kinds that take additionalScopes alone under their own id (contract/providers.md 0.2).
-func (c oauth2Client) refuseScope(s Setup, kind string) error {
-	if len(c.Scope) > 0 && s.ID == kind {
-		return fmt.Errorf("scope is not a key of %s: use additionalScopes", kind)
-	}
-	return nil
-}
-
 // checkAddress accepts an absolute http or https address, which key holds.
 func checkAddress(key, address string) error {
 	u, err := url.Parse(address)

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,6 +22,8 @@ import (
 // oidc.go: sign-in through any OpenID Provider that publishes its metadata: authorization code with PKCE, a verified
 // id_token and userinfo. Docs: OpenID Connect Core 1.0 and Discovery 1.0, RFC 7636, RFC 9207; contract/providers.md 2.1, 2.2.
 //
+// The engine serves other Kinds as well, each of which is an oidcSpec.
+//
 // Deviations of ours: PKCE is S256 or nothing, the issuer must be the one that metadataUrl stands for, the clocks may be
 // a minute apart, discovery is repeated, a public client needs no secret.
 
@@ -34,17 +37,33 @@ func init() {
 	})
 }
 
-var _ interface {
-	Provider
-	Starter
-	Refresher
-	Logouter
-} = (*oidcProvider)(nil)
+// oidcSpec is a Kind on this engine: data, and the functions that are really its own.
+type oidcSpec struct {
+	// nonce binds the id_token to the sign-in.
+	nonce bool
+	// userInfo asks the userinfo endpoint, which must then be there; without it there is no profile.
+	userInfo bool
+	// lifetime tells how long the access token lives.
+	lifetime bool
+	// logout tells the provider that the user leaves.
+	logout bool
+	// authOffered sends the secret in the body if the metadata offers that and not the header.
+	authOffered bool
+	// metadataLife is how long metadata is believed: then it is read again, in the background.
+	metadataLife time.Duration
+	// remember keeps something of the start's query until the browser returns. An error ends the start.
+	remember func(query url.Values) (string, error)
+	// afterExchange may call the token endpoint once more, when everything is verified, and change the session by it.
+	afterExchange func(ctx context.Context, call oidcGrant, remembered string, s *Session) error
+}
+
+// oidcGrant calls the token endpoint with a grant of the Kind's own; invalidGrant is what its error of that name means.
+type oidcGrant func(ctx context.Context, form url.Values, invalidGrant *Error) (tokenAnswer, error)
 
 // oidcProvider is one client at one OpenID Provider.
 type oidcProvider struct {
+	spec      oidcSpec
 	config    oidcConfig
-	auth      *clientAuth
 	discovery *oidcDiscovery
 	upstream  *upstream
 	redirect  string
@@ -52,9 +71,30 @@ type oidcProvider struct {
 	log       *slog.Logger
 }
 
+// oidcLeaver is an oidcProvider that can be told that a user leaves.
+type oidcLeaver struct{ *oidcProvider }
+
+var (
+	_ interface {
+		Provider
+		Starter
+		Refresher
+	} = (*oidcProvider)(nil)
+	_ Logouter = oidcLeaver{}
+)
+
 func newOIDC(s Setup) (Provider, error) {
 	c, err := readOIDCConfig(s)
 	if err != nil {
+		return nil, err
+	}
+	return oidcSpec{nonce: true, userInfo: true, lifetime: true, logout: true, metadataLife: 4 * time.Hour}.open(s, c)
+}
+
+// open checks the config and returns the provider.
+func (v oidcSpec) open(s Setup, c oidcConfig) (Provider, error) {
+	c.Timeout = cmp.Or(c.Timeout, oidcTimeout)
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	auth, err := newClientAuth(c.clientCredentials, s.Now)
@@ -62,26 +102,57 @@ func newOIDC(s Setup) (Provider, error) {
 		return nil, err
 	}
 	up := newUpstream(s.HTTP, c.Timeout)
-	return &oidcProvider{
-		config: c, auth: auth, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log,
-		discovery: &oidcDiscovery{config: c, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log},
-	}, nil
+	o := &oidcProvider{
+		spec: v, config: c, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log,
+		discovery: &oidcDiscovery{spec: v, config: c, auth: auth, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log},
+	}
+	if v.logout {
+		return oidcLeaver{o}, nil
+	}
+	return o, nil
 }
 
 // oidcMemo is what a sign-in must remember until the browser returns.
 type oidcMemo struct {
 	Verifier string `json:"v"`
-	Nonce    string `json:"n"`
+	Nonce    string `json:"n,omitempty"`
+	// Kept is what the Kind remembers.
+	Kept string `json:"k,omitempty"`
+}
+
+// newMemo makes the secrets of one sign-in.
+func (v oidcSpec) newMemo(query url.Values) (oidcMemo, error) {
+	memo := oidcMemo{Verifier: oauth2.GenerateVerifier()}
+	if v.nonce {
+		memo.Nonce = rand.Text()
+	}
+	if v.remember == nil {
+		return memo, nil
+	}
+	var err error
+	memo.Kept, err = v.remember(query)
+	return memo, err
+}
+
+func (v oidcSpec) readMemo(b []byte) (oidcMemo, error) {
+	var memo oidcMemo
+	if err := json.Unmarshal(b, &memo); err != nil || memo.Verifier == "" || v.nonce != (memo.Nonce != "") {
+		return memo, fail(CodeTransaction, "Authentication failed, the sign-in is unreadable", nil)
+	}
+	return memo, nil
 }
 
 // Start builds the authentication request (OpenID Connect Core section 3.1.2.1, RFC 7636 section 4.3). Of the configured
 // parameters, those that we set ourselves are replaced.
 func (o *oidcProvider) Start(ctx context.Context, in StartInput) (Redirect, error) {
+	memo, err := o.spec.newMemo(in.Query)
+	if err != nil {
+		return Redirect{}, err
+	}
 	party, err := o.discovery.party(ctx)
 	if err != nil {
 		return Redirect{}, err
 	}
-	memo := oidcMemo{Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text()}
 	sealed, err := json.Marshal(memo)
 	if err != nil {
 		return Redirect{}, fmt.Errorf("encode memo: %w", err)
@@ -94,7 +165,9 @@ func (o *oidcProvider) Start(ctx context.Context, in StartInput) (Redirect, erro
 		}
 	}
 	set("scope", in.Scope)
-	set("nonce", memo.Nonce)
+	if memo.Nonce != "" {
+		set("nonce", memo.Nonce)
+	}
 	if o.config.Prompt != promptAuto {
 		set("prompt", o.config.Prompt)
 	}
@@ -103,11 +176,11 @@ func (o *oidcProvider) Start(ctx context.Context, in StartInput) (Redirect, erro
 }
 
 // Handle turns the callback into a user: the issuer is compared before anything is sent anywhere (RFC 9207), then the code
-// is traded, once, and both tokens and userinfo are verified.
+// is traded, once, and both tokens and userinfo are verified. What the Kind does after that words its own errors.
 func (o *oidcProvider) Handle(ctx context.Context, r Request) (Result, error) {
-	var memo oidcMemo
-	if err := json.Unmarshal(r.Memo, &memo); err != nil || memo.Verifier == "" || memo.Nonce == "" {
-		return Result{}, fail(CodeTransaction, "Authentication failed, the sign-in is unreadable", nil)
+	memo, err := o.spec.readMemo(r.Memo)
+	if err != nil {
+		return Result{}, err
 	}
 	party, err := o.discovery.party(ctx)
 	if err != nil {
@@ -129,7 +202,21 @@ func (o *oidcProvider) Handle(ctx context.Context, r Request) (Result, error) {
 		}
 		return Result{}, prefixed(words, err)
 	}
+	if err := o.finish(ctx, party, memo.Kept, &result.Session); err != nil {
+		return Result{}, err
+	}
 	return result, nil
+}
+
+// finish lets the Kind change the session of a sign-in.
+func (o *oidcProvider) finish(ctx context.Context, p *oidcParty, remembered string, s *Session) error {
+	if o.spec.afterExchange == nil {
+		return nil
+	}
+	call := func(ctx context.Context, form url.Values, invalidGrant *Error) (tokenAnswer, error) {
+		return o.tokens(ctx, p, form, invalidGrant)
+	}
+	return o.spec.afterExchange(ctx, call, remembered, s)
 }
 
 // Refresh sends no scope, so that the grant stays what it is (contract/providers.md 2.1); the answer's id_token, if there
@@ -150,7 +237,7 @@ func (o *oidcProvider) Refresh(ctx context.Context, in RefreshInput) (Result, er
 	return result, err
 }
 
-// identify verifies the id_token and reads the userinfo. Only a sign-in must have an id_token; check.nonce tells.
+// identify verifies the id_token and reads the userinfo. Only a sign-in must have an id_token; check.code tells.
 func (o *oidcProvider) identify(ctx context.Context, p *oidcParty, t tokenAnswer, check idTokenCheck) (Result, error) {
 	check.issuer, check.clientID, check.alg = p.issuer, o.config.ID, jose.SignatureAlgorithm(o.config.Alg)
 	check.keys, check.now, check.accessToken = p.keys, o.now(), t.AccessToken
@@ -163,15 +250,22 @@ func (o *oidcProvider) identify(ctx context.Context, p *oidcParty, t tokenAnswer
 			return Result{}, err
 		}
 		subject, _ = claims["sub"].(string)
-	case check.nonce != "":
+	case check.code != "":
 		return Result{}, fail(CodeIDTokenMissing, "id_token not present in the token answer", nil)
 	}
-	info, err := o.userInfo(ctx, p, t.AccessToken, subject)
-	if err != nil {
-		return Result{}, err
+	var info map[string]any
+	if o.spec.userInfo {
+		var err error
+		if info, err = o.userInfo(ctx, p, t.AccessToken, subject); err != nil {
+			return Result{}, err
+		}
+		subject, _ = info["sub"].(string)
 	}
 	session := t.session()
-	session.Subject, _ = info["sub"].(string)
+	session.Subject = subject
+	if !o.spec.lifetime {
+		session.ExpiresIn = 0
+	}
 	return Result{Session: session, Profile: o.profile(info), Claims: claims, UserInfo: info}, nil
 }
 
@@ -180,7 +274,7 @@ const revokeTimeout = 3 * time.Second
 
 // Logout revokes the refresh token (RFC 7009 section 2.1) and, if the config asks for it, leads the browser to the
 // provider's own logout page (OpenID Connect RP-Initiated Logout 1.0 section 2).
-func (o *oidcProvider) Logout(ctx context.Context, in LogoutInput) (string, error) {
+func (o oidcLeaver) Logout(ctx context.Context, in LogoutInput) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
 	party, err := o.discovery.party(ctx)
@@ -196,7 +290,7 @@ func (o *oidcProvider) revoke(ctx context.Context, p *oidcParty, token string) e
 		return nil
 	}
 	header, form := http.Header{}, url.Values{"token": {token}}
-	if err := o.auth.apply(header, form, p.meta.Issuer, p.meta.TokenEndpoint); err != nil {
+	if err := p.auth.apply(header, form, p.meta.Issuer, p.meta.TokenEndpoint); err != nil {
 		return err
 	}
 	a, err := o.upstream.post(ctx, p.meta.RevocationEndpoint, header, form)

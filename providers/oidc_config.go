@@ -47,18 +47,15 @@ func readOIDCConfig(s Setup) (oidcConfig, error) {
 		return c, err
 	}
 	c.Alg, c.Prompt = cmp.Or(c.Alg, defaultAlg), cmp.Or(c.Prompt, promptNone)
-	c.Timeout = cmp.Or(c.Timeout, oidcTimeout)
-	return c, c.check(s)
+	return c, c.refuseScope(s, "oidc")
 }
 
-func (c oidcConfig) check(s Setup) error {
+func (c oidcConfig) check() error {
 	switch u, err := url.Parse(c.MetadataURL); {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("metadataUrl is not an http or https address")
 	case c.Timeout < 0:
 		return errors.New("timeout is negative")
-	case len(c.Scope) > 0 && s.ID == "oidc":
-		return errors.New("scope is not a key of oidc: use additionalScopes")
 	}
 	if least := map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[c.Alg]; len(c.Secret) < least {
 		// RFC 7518 section 3.2: a shorter secret can be guessed from one token.

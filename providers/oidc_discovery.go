@@ -20,12 +20,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-const (
-	// metadataLife is how long metadata is believed: then it is read again, in the background.
-	metadataLife = 4 * time.Hour
-	// firstPause follows a failed discovery; it doubles with every further one, up to longestPause.
-	firstPause, longestPause = time.Second, time.Minute
-)
+// firstPause follows a failed discovery; it doubles with every further one, up to longestPause.
+const firstPause, longestPause = time.Second, time.Minute
 
 // oidcParty is us at one discovered OpenID Provider.
 type oidcParty struct {
@@ -33,7 +29,9 @@ type oidcParty struct {
 	// issuer is what id_tokens must come from.
 	issuer oidcIssuer
 	// rp builds the authorization request.
-	rp   rp.RelyingParty
+	rp rp.RelyingParty
+	// auth is how we prove who we are.
+	auth *clientAuth
 	keys signatureVerifier
 	read time.Time
 }
@@ -51,7 +49,9 @@ type oidcMetadata struct {
 // rp.NewRelyingPartyOIDC is not used to discover: it wants the issuer beforehand, compares it literally (which Entra's
 // multi-tenant issuers never survive) and does not check where the endpoints lead.
 type oidcDiscovery struct {
+	spec     oidcSpec
 	config   oidcConfig
+	auth     *clientAuth
 	upstream *upstream
 	redirect string
 	now      func() time.Time
@@ -89,7 +89,7 @@ func (d *oidcDiscovery) state() (party *oidcParty, failure error, due bool) {
 	case now.Before(d.retryAt):
 		due = false
 	case d.good != nil:
-		due = now.Sub(d.good.read) >= metadataLife
+		due = now.Sub(d.good.read) >= d.spec.metadataLife
 	default:
 		due = true
 	}
@@ -137,7 +137,7 @@ func (d *oidcDiscovery) discover(ctx context.Context) (*oidcParty, error) {
 func (d *oidcDiscovery) accept(m oidcMetadata) (*oidcParty, error) {
 	issuer, err := d.config.expectIssuer(m.Issuer)
 	if err == nil {
-		err = m.check(d.config)
+		err = m.check(d.config, d.spec)
 	}
 	if err != nil {
 		return nil, unavailable(CodeMetadata, "the metadata of the identity provider is refused: "+err.Error(), nil)
@@ -153,7 +153,11 @@ func (d *oidcDiscovery) accept(m oidcMetadata) (*oidcParty, error) {
 	if err != nil {
 		return nil, unavailable(CodeMetadata, "the metadata of the identity provider is refused", err)
 	}
-	return &oidcParty{meta: m, issuer: issuer, rp: party, keys: d.verifier(m.JwksURI), read: d.now()}, nil
+	auth := d.auth
+	if d.spec.authOffered {
+		auth = auth.among(m.TokenEndpointAuthMethodsSupported)
+	}
+	return &oidcParty{meta: m, issuer: issuer, rp: party, auth: auth, keys: d.verifier(m.JwksURI), read: d.now()}, nil
 }
 
 // verifier checks signatures of the configured algorithm: with the client's secret for HS*, else with published keys.
@@ -165,7 +169,7 @@ func (d *oidcDiscovery) verifier(jwksURI string) signatureVerifier {
 }
 
 // check holds the endpoints against each other. A redirect to plain http would hand codes and secrets to the network.
-func (m oidcMetadata) check(c oidcConfig) error {
+func (m oidcMetadata) check(c oidcConfig, v oidcSpec) error {
 	secure := strings.HasPrefix(m.Issuer, "https:") || strings.HasPrefix(c.MetadataURL, "https:")
 	needsKeys := !strings.HasPrefix(c.Alg, "HS")
 	for _, e := range []struct {
@@ -174,7 +178,7 @@ func (m oidcMetadata) check(c oidcConfig) error {
 	}{
 		{"authorization_endpoint", m.AuthorizationEndpoint, true},
 		{"token_endpoint", m.TokenEndpoint, true},
-		{"userinfo_endpoint", m.UserinfoEndpoint, true},
+		{"userinfo_endpoint", m.UserinfoEndpoint, v.userInfo},
 		{"jwks_uri", m.JwksURI, needsKeys},
 		{"revocation_endpoint", m.RevocationEndpoint, false},
 		{"end_session_endpoint", m.EndSessionEndpoint, false},

@@ -31,7 +31,7 @@ type idTokenCheck struct {
 	alg      jose.SignatureAlgorithm
 	keys     signatureVerifier
 	now      time.Time
-	// nonce must be in the token, unless it is empty: a refresh has none.
+	// nonce must be in the token, unless it is empty: a refresh has none, and some Kinds send none.
 	nonce string
 	// subject must be the token's, unless it is empty.
 	subject string

@@ -44,7 +44,7 @@ func (o *oidcProvider) renew(ctx context.Context, p *oidcParty, refreshToken str
 // know, quote the answer in what they return, and the second loses the scope and sends one.
 func (o *oidcProvider) tokens(ctx context.Context, p *oidcParty, form url.Values, invalidGrant *Error) (tokenAnswer, error) {
 	header := http.Header{"Accept": {"application/json"}}
-	if err := o.auth.apply(header, form, p.meta.Issuer, p.meta.TokenEndpoint); err != nil {
+	if err := p.auth.apply(header, form, p.meta.Issuer, p.meta.TokenEndpoint); err != nil {
 		return tokenAnswer{}, err
 	}
 	a, err := o.upstream.post(ctx, p.meta.TokenEndpoint, header, form)

@@ -5,6 +5,7 @@
 // # Fixture
 //
 //	entry        YAML: id, callback, development, peer, environment, and config, the entry as it stands in app-config.yaml
+//	query        what the front end adds to the query of the start route
 //	start        the scope asked for, then the address and every query key of the redirect
 //	callback     the query that the browser brings back
 //	header       the headers of a proxy, "name: value" lines
@@ -18,6 +19,6 @@
 //
 // A key=value line whose value is * accepts anything but nothing. An upstream file is a request line (method and address),
 // then "> " lines with the headers that must be there and every form field, then an empty line, the status and content
-// type, and the body, which is a text/template with .Nonce, {{jwks}}, {{ecPEM}}, {{idToken "claim" "value" …}} and {{ecToken …}}. Header
-// values have these as well.
+// type, and the body, which is a text/template with .Nonce, {{jwks}}, {{ecJWKS}}, {{ecPEM}}, {{idToken "claim" "value" …}} and
+// {{ecToken …}}. Header values have these as well.
 package providertest

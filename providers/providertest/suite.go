@@ -135,13 +135,14 @@ func (s *suite) unknownKey(t *testing.T) {
 
 func (s *suite) start(t *testing.T, p providers.Starter) {
 	want := s.pairs(t, "start")
-	redirect, err := p.Start(t.Context(), providers.StartInput{State: "opaque", Scope: want.Get("scope")})
+	in := providers.StartInput{State: "opaque", Scope: want.Get("scope"), Query: s.query(t, s.files["query"])}
+	redirect, err := p.Start(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	query := compareAddress(t, redirect.URL, want)
 	s.upstream.nonce, s.memo = query.Get("nonce"), redirect.Memo
-	again, err := p.Start(t.Context(), providers.StartInput{State: "opaque", Scope: want.Get("scope")})
+	again, err := p.Start(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}

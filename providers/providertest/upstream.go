@@ -30,7 +30,7 @@ type upstream struct {
 	calls []*call
 	nonce string
 	now   time.Time
-	// key signs id_tokens, ec the tokens of proxies that use ES256.
+	// key signs id_tokens, ec those of providers and proxies that use ES256.
 	key, ec Key
 	// unlisted are the calls that should not have been made.
 	unlisted []string
@@ -116,7 +116,7 @@ func (u *upstream) parseCall(name, text string) (*call, error) {
 
 func (u *upstream) template(name, text string) (*template.Template, error) {
 	return template.New(name).Funcs(template.FuncMap{
-		"idToken": u.idToken, "jwks": u.jwks, "ecToken": u.ecToken, "ecPEM": u.ec.PEM,
+		"idToken": u.idToken, "jwks": u.jwks, "ecJWKS": u.ecJWKS, "ecToken": u.ecToken, "ecPEM": u.ec.PEM,
 	}).Parse(text)
 }
 
@@ -146,3 +146,5 @@ func (u *upstream) sign(key Key, pairs []string) (string, error) {
 }
 
 func (u *upstream) jwks() (string, error) { return KeySet(u.key) }
+
+func (u *upstream) ecJWKS() (string, error) { return KeySet(u.ec) }

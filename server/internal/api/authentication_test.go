@@ -80,6 +80,21 @@ func TestStartInput(t *testing.T) {
 	}
 }
 
+// TestStartKeepsTheQueryAsItWasSent: a provider may read parameters that the API document does not know.
+func TestStartKeepsTheQueryAsItWasSent(t *testing.T) {
+	b := setUp(t)
+	var got signin.StartInput
+	b.signIn.start = func(in signin.StartInput) (signin.StartOutput, error) {
+		got = in
+		return signin.StartOutput{URL: "https://idp.example/"}, nil
+	}
+	b.Get("/api/auth/idp/start?env=development&audience=a%20b&audience=c&scope=")
+	want := url.Values{"env": {"development"}, "audience": {"a b", "c"}, "scope": {""}}
+	if diff := cmp.Diff(want, got.Query); diff != "" {
+		t.Errorf("query (-want +got):\n%s", diff)
+	}
+}
+
 func TestCallbackKeepsTheQueryAsItWasSent(t *testing.T) {
 	b := setUp(t)
 	var got signin.FinishInput
