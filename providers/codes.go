@@ -20,6 +20,7 @@ const (
 	CodeClientRejected    = "idp_client_rejected"
 	CodeTokenRejected     = "idp_token_rejected"
 	CodeCodeRejected      = "idp_code_rejected"
+	CodeTokenExchange     = "idp_token_exchange"
 	CodeKeys              = "idp_keys_unavailable"
 	CodeDenied            = "idp_access_denied"
 	CodeLoginRequired     = "idp_login_required"
@@ -41,6 +42,7 @@ const (
 	CodeUserInfoSubject   = "userinfo_subject"
 	CodeUserInfoSignature = "userinfo_signature"
 	CodeScope             = "scope_not_granted"
+	CodeAudience          = "audience_invalid"
 	CodeEmailMissing      = "email_missing"
 	CodeEmailInvalid      = "email_invalid"
 	CodeEmailDomain       = "email_domain"
@@ -71,6 +73,7 @@ var codes = map[string]string{
 	CodeClientRejected: "The provider does not accept our client credentials. Check clientId, clientSecret and tokenEndpointAuthMethod.",
 	CodeTokenRejected:  "The provider no longer accepts the refresh token: it was revoked, has expired or was used by somebody else. A new sign-in is needed.",
 	CodeCodeRejected:   "The provider does not accept the authorization code: it has expired or was used before. Start again.",
+	CodeTokenExchange:  "The provider gave no token for the audience that the sign-in asked for. The message says why; check that the client may have the grant token-exchange and that audience.",
 	CodeKeys:           "The provider's signing keys could not be read.",
 	CodeDenied:         "The user or the provider's policy said no.",
 	CodeLoginRequired:  "The provider wants to ask the user something, which prompt=none forbids. Set prompt: auto.",
@@ -92,6 +95,8 @@ var codes = map[string]string{
 	CodeUserInfo:          "The userinfo answer is refused, or is not an object.",
 	CodeUserInfoSubject:   "The userinfo answer is about another user than the id_token.",
 	CodeUserInfoSignature: "No key of the provider verifies the signed userinfo answer.",
+
+	CodeAudience: "The audience that the sign-in asks for is there twice, has more than 256 characters, or holds one that cannot be printed.",
 
 	CodeScope: "The session was not granted the scopes that the refresh asks for. A new sign-in asks for them.",
 
