@@ -43,7 +43,7 @@ func atlassianUser(ctx context.Context, api oauth2API) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}
-	if err := api.demand(ctx, atlassianAPI+"/oauth/token/accessible-resources"); err != nil {
+	if _, err := api.demand(ctx, atlassianAPI+"/oauth/token/accessible-resources"); err != nil {
 		return oauth2User{}, err
 	}
 	id, err := userID(info, "account_id")

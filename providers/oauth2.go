@@ -28,12 +28,19 @@ type oauth2Spec struct {
 	credentials oauth2Credentials
 	// params are sent with every authorization request.
 	params map[string]string
-	// nonce binds the id_token to the sign-in.
+	// start adds what the front end asks of one sign-in to params, or refuses it with an *Error.
+	start func(query url.Values) (map[string]string, error)
+	// emptyScope sends scope even where nobody asks for one.
+	emptyScope bool
+	// pkce sends a code challenge whether or not the config asks for one.
+	pkce bool
+	// nonce binds the id_token, which a sign-in then must have, to the sign-in.
 	nonce bool
 	// issuer and keys, the address of a JWKS, are what id_tokens are verified with; without keys they are only read.
 	issuer oidcIssuer
 	keys   string
-	// alg is the one algorithm of id_tokens; empty means RS256.
+	// alg is the one algorithm of id_tokens; empty means RS256. HS256 and its like verify with the client's
+	// secret instead of keys.
 	alg string
 	// errors are the vendor's own names of OAuth errors.
 	errors map[string]string
@@ -68,7 +75,7 @@ type oauth2Provider struct {
 	client   oauth2Client
 	auth     []*clientAuth
 	upstream *upstream
-	keys     *keySet
+	keys     signatureVerifier
 	redirect string
 	now      func() time.Time
 }
@@ -87,13 +94,20 @@ var (
 
 // open checks the client's config and returns the provider.
 func (v oauth2Spec) open(s Setup, c oauth2Client) (Provider, error) {
+	c.PKCE = c.PKCE || v.pkce
 	auth, err := c.auth(v.credentials, s.Now)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSecretLength(v.alg, c.Secret); err != nil {
+		return nil, err
+	}
 	o := &oauth2Provider{spec: v, client: c, auth: auth, upstream: newUpstream(s.HTTP, c.timeout()), redirect: s.CallbackURL, now: s.Now}
-	if v.keys != "" {
-		o.keys = newKeySet(o.upstream, v.keys, o.alg(), s.Now)
+	switch alg := o.alg(); {
+	case strings.HasPrefix(string(alg), "HS"):
+		o.keys = secretKey(c.Secret)
+	case v.keys != "":
+		o.keys = newKeySet(o.upstream, v.keys, alg, s.Now)
 	}
 	if v.logout != nil {
 		return oauth2Leaver{o}, nil
@@ -101,14 +115,14 @@ func (v oauth2Spec) open(s Setup, c oauth2Client) (Provider, error) {
 	return o, nil
 }
 
-// Start builds the authorization request (RFC 6749 section 4.1.1). Scope is left out if there is none.
+// Start builds the authorization request (RFC 6749 section 4.1.1). Scope is left out if there is none, but for emptyScope.
 func (o *oauth2Provider) Start(_ context.Context, in StartInput) (Redirect, error) {
 	c := oauth2.Config{
 		ClientID: o.client.ID, Endpoint: oauth2.Endpoint{AuthURL: o.spec.authorize}, RedirectURL: o.redirect, Scopes: SplitScope(in.Scope),
 	}
-	var opts []oauth2.AuthCodeOption
-	for name, value := range o.spec.params {
-		opts = append(opts, oauth2.SetAuthURLParam(name, value))
+	opts, err := o.startParams(in)
+	if err != nil {
+		return Redirect{}, err
 	}
 	memo := oidcMemo{}
 	if o.spec.nonce {
@@ -127,6 +141,27 @@ func (o *oauth2Provider) Start(_ context.Context, in StartInput) (Redirect, erro
 		sealed = nil
 	}
 	return Redirect{URL: c.AuthCodeURL(in.State, opts...), Memo: sealed}, nil
+}
+
+func (o *oauth2Provider) startParams(in StartInput) ([]oauth2.AuthCodeOption, error) {
+	var opts []oauth2.AuthCodeOption
+	add := func(params map[string]string) {
+		for name, value := range params {
+			opts = append(opts, oauth2.SetAuthURLParam(name, value))
+		}
+	}
+	add(o.spec.params)
+	if o.spec.emptyScope && in.Scope == "" {
+		add(map[string]string{"scope": ""})
+	}
+	if o.spec.start != nil {
+		asked, err := o.spec.start(in.Query)
+		if err != nil {
+			return nil, err
+		}
+		add(asked)
+	}
+	return opts, nil
 }
 
 // Handle turns the callback into a user: the code is traded, once, and the vendor is asked about the owner of the access token.

@@ -33,6 +33,8 @@ const (
 	credentialsInBody oauth2Credentials = iota
 	credentialsInHeader
 	credentialsInBoth
+	// credentialsEmpty is both as well, and the secret of a client that has none is there, empty.
+	credentialsEmpty
 )
 
 func (c oauth2Client) timeout() time.Duration { return cmp.Or(c.Timeout, oidcTimeout) }
@@ -43,22 +45,20 @@ func (c oauth2Client) auth(where oauth2Credentials, now func() time.Time) ([]*cl
 		credentialsInBody:   {oidc.AuthMethodPost},
 		credentialsInHeader: {oidc.AuthMethodBasic},
 		credentialsInBoth:   {oidc.AuthMethodPost, oidc.AuthMethodBasic},
+		credentialsEmpty:    {oidc.AuthMethodPost, oidc.AuthMethodBasic},
 	}[where]
 	switch {
 	case c.Timeout < 0:
 		return nil, errors.New("timeout is negative")
 	case c.Secret == "" && !c.PKCE:
 		return nil, errors.New("clientSecret is missing; a public client, which has none, needs pkce: true")
-	case c.Secret == "":
+	case c.Secret == "" && where != credentialsEmpty:
 		methods = []oidc.AuthMethod{oidc.AuthMethodNone}
 	}
 	var all []*clientAuth
 	for _, method := range methods {
-		a, err := newClientAuth(clientCredentials{ID: c.ID, Secret: c.Secret, AuthMethod: string(method)}, now)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a)
+		// Not newClientAuth, which knows no empty secret. What else it looks at is not among these methods.
+		all = append(all, &clientAuth{id: c.ID, secret: c.Secret, method: method, now: now})
 	}
 	return all, nil
 }

@@ -29,6 +29,8 @@ type oauth2User struct {
 type oauth2API struct {
 	upstream *upstream
 	token    tokenAnswer
+	// claims are those of the id_token, nil without one.
+	claims map[string]any
 	// refreshToken is the last one known, empty without one.
 	refreshToken string
 	// renew trades it for an access token with another scope.
@@ -47,7 +49,7 @@ func (o *oauth2Provider) identify(ctx context.Context, t tokenAnswer, refreshTok
 	if err != nil {
 		return Result{}, err
 	}
-	user, err := o.user(ctx, oauth2API{o.upstream, t, refreshToken, o.renew}, claims)
+	user, err := o.user(ctx, oauth2API{o.upstream, t, claims, refreshToken, o.renew})
 	if err != nil {
 		return Result{Session: Session{RefreshToken: user.refreshToken}}, err
 	}
@@ -61,7 +63,8 @@ func (o *oauth2Provider) identify(ctx context.Context, t tokenAnswer, refreshTok
 }
 
 // user is what the vendor's API and the id_token tell together.
-func (o *oauth2Provider) user(ctx context.Context, api oauth2API, claims map[string]any) (oauth2User, error) {
+func (o *oauth2Provider) user(ctx context.Context, api oauth2API) (oauth2User, error) {
+	claims := api.claims
 	user := standardUser(claims)
 	if o.spec.user != nil {
 		var err error
@@ -80,10 +83,13 @@ func (o *oauth2Provider) user(ctx context.Context, api oauth2API, claims map[str
 	return user, nil
 }
 
-// claims returns those of the id_token, nil without one. Without published keys the token counts because it came straight from the
+// claims returns those of the id_token, nil without one, which only a sign-in with a nonce does not allow. Without published keys the token counts because it came straight from the
 // vendor (OpenID Connect Core section 3.1.3.7, number 6).
 func (o *oauth2Provider) claims(ctx context.Context, t tokenAnswer, check idTokenCheck) (map[string]any, error) {
-	if t.IDToken == "" {
+	switch {
+	case t.IDToken == "" && check.nonce != "":
+		return nil, fail(CodeIDTokenMissing, "id_token not present in the token answer", nil)
+	case t.IDToken == "":
 		return nil, nil
 	}
 	check.clientID, check.now, check.accessToken = o.client.ID, o.now(), t.AccessToken
@@ -207,31 +213,35 @@ func (a oauth2API) list(ctx context.Context, address string) ([]map[string]any, 
 	return items, nil
 }
 
-// demand reads address only to know that the user may.
-func (a oauth2API) demand(ctx context.Context, address string) error {
+// demand reads address, whose body does not matter: that the user may, and what the header says.
+func (a oauth2API) demand(ctx context.Context, address string) (http.Header, error) {
 	got, err := a.upstream.get(ctx, address, a.header("application/json"))
-	if err == nil && got.status == http.StatusOK {
-		return nil
-	}
-	_, err = readUser(got, err)
-	return err
+	return got.header, answered(got, err)
 }
 
 func (a oauth2API) header(accept string) http.Header {
 	return http.Header{"Accept": {accept}, "Authorization": {"Bearer " + a.token.AccessToken}}
 }
 
-func readUser(a answer, err error) (map[string]any, error) {
+// answered sorts what is no answer about the user.
+func answered(a answer, err error) error {
 	status := fmt.Errorf("status %d", a.status)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case a.passing():
-		return nil, unavailable(CodeUpstream, "the identity provider cannot tell about the user now", status)
+		return unavailable(CodeUpstream, "the identity provider cannot tell about the user now", status)
 	case a.status == http.StatusUnauthorized:
-		return nil, fail(CodeUserInfo, "the identity provider refused to tell about the user", errTokenRefused)
+		return fail(CodeUserInfo, "the identity provider refused to tell about the user", errTokenRefused)
 	case a.status != http.StatusOK:
-		return nil, fail(CodeUserInfo, "the identity provider refused to tell about the user", status)
+		return fail(CodeUserInfo, "the identity provider refused to tell about the user", status)
+	}
+	return nil
+}
+
+func readUser(a answer, err error) (map[string]any, error) {
+	if err := answered(a, err); err != nil {
+		return nil, err
 	}
 	info, err := a.object()
 	if err != nil {

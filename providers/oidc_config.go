@@ -57,9 +57,14 @@ func (c oidcConfig) check() error {
 	case c.Timeout < 0:
 		return errors.New("timeout is negative")
 	}
-	if least := map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[c.Alg]; len(c.Secret) < least {
-		// RFC 7518 section 3.2: a shorter secret can be guessed from one token.
-		return fmt.Errorf("tokenSignedResponseAlg %s needs a clientSecret of at least %d bytes", c.Alg, least)
+	return checkSecretLength(c.Alg, c.Secret)
+}
+
+// checkSecretLength is about algorithms that sign with the client's secret (RFC 7518 section 3.2): a shorter one can be guessed from
+// one token.
+func checkSecretLength(alg, secret string) error {
+	if least := map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[alg]; len(secret) < least {
+		return fmt.Errorf("tokenSignedResponseAlg %s needs a clientSecret of at least %d bytes", alg, least)
 	}
 	return nil
 }

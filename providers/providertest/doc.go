@@ -19,6 +19,6 @@
 //
 // A key=value line whose value is * accepts anything but nothing. An upstream file is a request line (method and address),
 // then "> " lines with the headers that must be there and every form field, then an empty line, the status and content
-// type, and the body, which is a text/template with .Nonce, {{jwks}}, {{ecJWKS}}, {{ecPEM}}, {{idToken "claim" "value" …}} and
-// {{ecToken …}}. Header values have these as well.
+// type, "< " lines with further headers of the answer, and the body, which is a text/template with .Nonce, {{jwks}}, {{ecJWKS}},
+// {{ecPEM}}, {{idToken "claim" "value" …}} and {{ecToken …}}. Header values have these as well.
 package providertest

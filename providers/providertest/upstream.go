@@ -19,7 +19,7 @@ type call struct {
 	name, method, address string
 	header, form          []string // key=value, in order of the fixture
 	status                int
-	contentType           string
+	answer                http.Header
 	body                  *template.Template
 	made                  bool
 }
@@ -60,7 +60,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return &http.Response{
-		StatusCode: fits.status, Header: http.Header{"Content-Type": {fits.contentType}},
+		StatusCode: fits.status, Header: fits.answer.Clone(),
 		Body: io.NopCloser(&body), Request: r,
 	}, nil
 }
@@ -105,11 +105,16 @@ func (u *upstream) parseCall(name, text string) (*call, error) {
 	}
 	first, body, _ := strings.Cut(answer, "\n")
 	status, contentType, _ := strings.Cut(first, " ")
+	c.answer = http.Header{"Content-Type": {contentType}}
 	var err error
 	if c.status, err = strconv.Atoi(status); err != nil {
 		return nil, fmt.Errorf("read status of %s: %w", name, err)
 	}
-	c.contentType = contentType
+	for strings.HasPrefix(body, "< ") {
+		first, body, _ = strings.Cut(body, "\n")
+		key, value, _ := strings.Cut(first[len("< "):], ": ")
+		c.answer.Add(key, value)
+	}
 	c.body, err = u.template(name, body)
 	return c, err
 }
