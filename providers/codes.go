@@ -28,6 +28,7 @@ const (
 	CodeCallback          = "callback_invalid"
 	CodeCallbackIssuer    = "callback_issuer"
 	CodeTransaction       = "transaction_invalid"
+	CodeOrganization      = "organization_mismatch"
 	CodeIDTokenMissing    = "id_token_missing"
 	CodeIDTokenMalformed  = "id_token_malformed"
 	CodeIDTokenAlg        = "id_token_alg"
@@ -37,6 +38,7 @@ const (
 	CodeIDTokenClock      = "id_token_clock"
 	CodeIDTokenNonce      = "id_token_nonce"
 	CodeIDTokenHash       = "id_token_hash"
+	CodeIDTokenOrg        = "id_token_organization"
 	CodeSubject           = "subject_changed"
 	CodeUserInfo          = "userinfo_invalid"
 	CodeUserInfoSubject   = "userinfo_subject"
@@ -81,6 +83,7 @@ var codes = map[string]string{
 	CodeCallback:       "The provider's redirect has no code and no error, or repeats or mixes parameters.",
 	CodeCallbackIssuer: "The redirect names another issuer than the provider that was asked, or none where it is announced (RFC 9207).",
 	CodeTransaction:    "What the sign-in remembered is unreadable. Start again.",
+	CodeOrganization:   "The front end asks for another organization than the configured one.",
 
 	CodeIDTokenMissing:    "The provider sent no id_token. The scope must contain openid.",
 	CodeIDTokenMalformed:  "The id_token is not a JWT, or lacks a claim that must be there, or has one of a wrong type.",
@@ -91,6 +94,7 @@ var codes = map[string]string{
 	CodeIDTokenClock:      "The id_token is not valid at this time, with a minute of tolerance. Compare the clocks.",
 	CodeIDTokenNonce:      "The id_token belongs to another sign-in.",
 	CodeIDTokenHash:       "The id_token belongs to another access token or code.",
+	CodeIDTokenOrg:        "The id_token is about another organization than the configured one, or about none.",
 	CodeSubject:           "The renewed session is about another user than before.",
 	CodeUserInfo:          "The userinfo answer is refused, or is not an object.",
 	CodeUserInfoSubject:   "The userinfo answer is about another user than the id_token.",

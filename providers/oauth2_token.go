@@ -72,6 +72,15 @@ func checkAddress(key, address string) error {
 	return nil
 }
 
+// checkHost accepts a host, perhaps with a port, which key holds and which is reached over https.
+func checkHost(key, host string) error {
+	u, err := url.Parse("https://" + host)
+	if err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
+		return fmt.Errorf("%s is not a host: leave out https:// and the path", key)
+	}
+	return nil
+}
+
 // checkBase accepts an address to which paths are added, and returns it without the slash at its end.
 func checkBase(key, address string) (string, error) {
 	if err := checkAddress(key, address); err != nil {
