@@ -60,11 +60,8 @@ func newAWSALB(s Setup) (Provider, error) {
 	if err := s.Decode(&c); err != nil {
 		return nil, err
 	}
-	if !awsalbRegion.MatchString(c.Region) {
-		return nil, errors.New("region is not an AWS region such as eu-west-1")
-	}
-	if c.Signer != "" && !strings.HasPrefix(c.Signer, "arn:") {
-		return nil, errors.New("signer is not the ARN of a load balancer")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	if c.Signer == "" {
 		s.Log.Warn("any load balancer of the region that names the issuer is believed; set signer", "provider", s.ID)
@@ -77,6 +74,17 @@ func newAWSALB(s Setup) (Provider, error) {
 		}),
 		check: assertionCheck{message: awsalbFailure, skew: clockSkew, needed: []string{"email"}},
 	}, nil
+}
+
+func (c awsalbConfig) check() error {
+	errs := []error{checkAddress("issuer", c.Issuer)}
+	if !awsalbRegion.MatchString(c.Region) {
+		errs = append(errs, errors.New("region is not an AWS region such as eu-west-1"))
+	}
+	if c.Signer != "" && !strings.HasPrefix(c.Signer, "arn:") {
+		errs = append(errs, errors.New("signer is not the ARN of a load balancer"))
+	}
+	return errors.Join(errs...)
 }
 
 // awsalbKeys is where a region publishes its keys.

@@ -65,6 +65,9 @@ func (c genericOAuth2Config) check(s Setup) error {
 	if c.UserInfoURL != "" {
 		errs = append(errs, checkAddress("userInfoUrl", c.UserInfoURL))
 	}
+	if c.Issuer != "" {
+		errs = append(errs, checkAddress("issuer", c.Issuer))
+	}
 	if c.JWKSURL != "" {
 		errs = append(errs, checkAddress("jwksUrl", c.JWKSURL))
 	}

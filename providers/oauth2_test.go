@@ -146,6 +146,7 @@ func TestOAuth2Config(t *testing.T) {
 		{"oauth2", "oauth2", client + "authorizationUrl: idp\ntokenUrl: idp\n", "authorizationUrl is not an http"},
 		{"oauth2", "oauth2", client + "authorizationUrl: idp\ntokenUrl: idp\n", "tokenUrl is not an http"},
 		{"oauth2", "oauth2", generic + "jwksUrl: idp\n", "issuer and jwksUrl need each other"},
+		{"oauth2", "oauth2", generic + "issuer: idp\njwksUrl: https://idp.example/keys\n", "issuer is not an http"},
 		{"oauth2", "oauth2", generic + "claims: {email: mail}\n", "claims needs userInfoUrl"},
 		{"oauth2", "oauth2", generic + "userInfoUrl: idp\n", "userInfoUrl is not an http"},
 		{"github", "github", client + "enterpriseInstanceUrl: ghe.example\n", "enterpriseInstanceUrl is not an http"},

@@ -94,7 +94,7 @@ func newOIDC(s Setup) (Provider, error) {
 // open checks the config and returns the provider.
 func (v oidcSpec) open(s Setup, c oidcConfig) (Provider, error) {
 	c.Timeout = cmp.Or(c.Timeout, oidcTimeout)
-	if err := c.check(); err != nil {
+	if err := c.check(s); err != nil {
 		return nil, err
 	}
 	auth, err := newClientAuth(c.clientCredentials, s.Now)

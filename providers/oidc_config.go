@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 )
 
@@ -47,17 +46,18 @@ func readOIDCConfig(s Setup) (oidcConfig, error) {
 		return c, err
 	}
 	c.Alg, c.Prompt = cmp.Or(c.Alg, defaultAlg), cmp.Or(c.Prompt, promptNone)
-	return c, c.refuseScope(s, "oidc")
+	return c, nil
 }
 
-func (c oidcConfig) check() error {
-	switch u, err := url.Parse(c.MetadataURL); {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("metadataUrl is not an http or https address")
-	case c.Timeout < 0:
-		return errors.New("timeout is negative")
+func (c oidcConfig) check(s Setup) error {
+	errs := []error{checkAddress("metadataUrl", c.MetadataURL), checkSecretLength(c.Alg, c.Secret), c.refuseScope(s, "oidc")}
+	if c.Issuer != "" {
+		errs = append(errs, checkAddress("issuer", c.Issuer))
 	}
-	return checkSecretLength(c.Alg, c.Secret)
+	if c.Timeout < 0 {
+		errs = append(errs, errors.New("timeout is negative"))
+	}
+	return errors.Join(errs...)
 }
 
 // checkSecretLength is about algorithms that sign with the client's secret (RFC 7518 section 3.2): a shorter one can be guessed from

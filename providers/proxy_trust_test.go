@@ -68,6 +68,7 @@ func TestProxyConfig(t *testing.T) {
 		{"easy auth in development", "azureEasyAuth", "{}", true, ""},
 		{"easy auth with half of it", "azureEasyAuth", "clientId: x", false, "must both be set"},
 		{"easy auth of many tenants", "azureEasyAuth", "{tenantId: common, clientId: x}", false, "as a UUID"},
+		{"issuer without a scheme", "awsalb", "{issuer: idp.example, region: eu-west-1}", false, "issuer is not an http"},
 		{"region with a host", "awsalb", "{issuer: x, region: evil.example/}", false, "region"},
 		{"no issuer", "awsalb", "region: eu-west-1", false, "issuer"},
 		{"signer is no ARN", "awsalb", "{issuer: x, region: eu-west-1, signer: me}", false, "signer"},
