@@ -108,7 +108,23 @@ func buildEntry(cfg *config.Config, c config.Entry, log *slog.Logger, built *bui
 	built.clients = append(built.clients, devidp.Client{
 		ID: common.ClientID, Secret: common.ClientSecret, RedirectURIs: []string{e.CallbackURL},
 	})
-	return e, errors.Join(err, callbackErr, resolverErr, admissionErr)
+	return e, errors.Join(located(c, "", err), callbackErr, resolverErr, located(c, " signIn.admission", admissionErr))
+}
+
+// located puts the entry's place before what a provider finds wrong beyond the decoding, which knows the place itself.
+func located(c config.Entry, section string, err error) error {
+	if _, positioned := errors.AsType[*config.Errors](err); err == nil || positioned {
+		return err
+	}
+	key := "auth.providers." + c.ID
+	if c.Env != "" {
+		key += "." + c.Env
+	}
+	var all []error
+	for line := range strings.SplitSeq(err.Error(), "\n") { // several are joined
+		all = append(all, fmt.Errorf("%s %s%s: %s", c.Position, key, section, line))
+	}
+	return errors.Join(all...)
 }
 
 // buildResolvers makes the sign-in resolvers that the entry names, and says of all that are unknown (contract/core.md S2).
