@@ -19,9 +19,13 @@ var valuePatterns = map[string]*regexp.Regexp{
 	"<hex>":    regexp.MustCompile(`^(?:[0-9a-f]{2})+$`),
 	"<random>": regexp.MustCompile(`^[\w-]{43}$`), // 256 bits, base64url
 	"<hour>":   regexp.MustCompile(`^(?:359\d|3600)$`),
+	"<day>":    regexp.MustCompile(`^(?:2879\d|28800)$`), // of work
 }
 
-// matchesPattern compares a string or a number with a text, or with one of valuePatterns; only <hour> is a number.
+// numberPatterns are those of valuePatterns that stand for numbers.
+var numberPatterns = map[string]bool{"<hour>": true, "<day>": true}
+
+// matchesPattern compares a string or a number with a text, or with one of valuePatterns.
 func matchesPattern(want string, got any) (bool, error) {
 	if !strings.HasPrefix(want, "<") || !strings.HasSuffix(want, ">") {
 		return want == got, nil
@@ -31,10 +35,10 @@ func matchesPattern(want string, got any) (bool, error) {
 		return false, fmt.Errorf("%w: no pattern %s", errMalformed, want)
 	}
 	text, isText := got.(string)
-	if number, isNumber := got.(json.Number); isNumber && want == "<hour>" {
+	if number, isNumber := got.(json.Number); isNumber && numberPatterns[want] {
 		return pattern.MatchString(number.String()), nil
 	}
-	return isText && want != "<hour>" && pattern.MatchString(text), nil
+	return isText && !numberPatterns[want] && pattern.MatchString(text), nil
 }
 
 func decodeJSON(text string) (any, error) {
