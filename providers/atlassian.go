@@ -34,16 +34,20 @@ func newAtlassian(s Setup) (Provider, error) {
 	}
 	return oauth2Spec{
 		authorize: "https://auth.atlassian.com/authorize", token: "https://auth.atlassian.com/oauth/token",
-		params: map[string]string{"audience": "api.atlassian.com", "prompt": "consent"}, user: atlassianUser,
+		params: map[string]string{"audience": "api.atlassian.com", "prompt": "consent"}, user: atlassianUser, read: readAtlassianUser,
 	}.open(s, c.oauth2Client)
 }
 
 func atlassianUser(ctx context.Context, api oauth2API) (oauth2User, error) {
-	info, err := api.object(ctx, atlassianAPI+"/me")
-	if err != nil {
-		return oauth2User{}, err
+	user, err := readAtlassianUser(api.object(ctx, atlassianAPI+"/me"))
+	if err == nil {
+		_, err = api.demand(ctx, atlassianAPI+"/oauth/token/accessible-resources")
 	}
-	if _, err := api.demand(ctx, atlassianAPI+"/oauth/token/accessible-resources"); err != nil {
+	return user, err
+}
+
+func readAtlassianUser(info map[string]any, err error) (oauth2User, error) {
+	if err != nil {
 		return oauth2User{}, err
 	}
 	id, err := userID(info, "account_id")

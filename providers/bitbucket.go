@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
@@ -27,24 +26,26 @@ func newBitbucket(s Setup) (Provider, error) {
 	}
 	const site = "https://bitbucket.org/site/oauth2"
 	return oauth2Spec{
-		authorize: site + "/authorize", token: site + "/access_token", credentials: credentialsInBoth, user: bitbucketUser,
+		authorize: site + "/authorize", token: site + "/access_token", credentials: credentialsInBoth,
+		user: bitbucketUser, read: readBitbucketUser,
 	}.open(s, c)
 }
 
 func bitbucketUser(ctx context.Context, api oauth2API) (oauth2User, error) {
-	info, err := api.object(ctx, bitbucketAPI)
+	user, err := readBitbucketUser(api.object(ctx, bitbucketAPI))
+	if err == nil {
+		user.profile.Email, err = bitbucketEmail(ctx, api)
+	}
+	return user, err
+}
+
+func readBitbucketUser(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}
 	id, err := userID(info, "uuid")
-	if err != nil {
-		return oauth2User{}, err
-	}
 	p := Profile{DisplayName: member(info, "display_name"), Username: member(info, "username")}
-	if p.Email, err = bitbucketEmail(ctx, api); err != nil {
-		return oauth2User{}, err
-	}
-	return oauth2User{profile: p, subject: id, info: info}, nil
+	return oauth2User{profile: p, subject: id, info: info}, err
 }
 
 // bitbucketEmail is the primary confirmed address, empty if Bitbucket keeps it from us. Its token answers need not say what was granted:
@@ -53,15 +54,13 @@ func bitbucketEmail(ctx context.Context, api oauth2API) (string, error) {
 	if granted := SplitScope(api.token.Scope); len(granted) > 0 && !slices.Contains(granted, "email") {
 		return "", nil
 	}
-	page, err := api.object(ctx, bitbucketAPI+"/emails")
-	if errors.Is(err, ErrUnavailable) {
-		return "", err
-	}
+	var page map[string]any
+	err := api.extra(ctx, bitbucketAPI+"/emails", &page)
 	values, _ := page["values"].([]any)
 	for _, v := range values {
 		if e, ok := v.(map[string]any); ok && e["is_primary"] == true && e["is_confirmed"] == true {
 			return member(e, "email"), nil
 		}
 	}
-	return "", nil
+	return "", err
 }

@@ -36,7 +36,7 @@ func newBitbucketServer(s Setup) (Provider, error) {
 	site := "https://" + c.Host
 	return oauth2Spec{
 		authorize: site + "/rest/oauth2/latest/authorize", token: site + "/rest/oauth2/latest/token",
-		user: bitbucketServerSite(site).user,
+		user: bitbucketServerSite(site).user, read: bitbucketServerSite(site).read,
 	}.open(s, c.oauth2Client)
 }
 
@@ -50,7 +50,10 @@ func (b bitbucketServerSite) user(ctx context.Context, api oauth2API) (oauth2Use
 	if name == "" {
 		return oauth2User{}, fail(CodeUserInfo, "Failed to retrieve the username of the logged in user", nil)
 	}
-	info, err := api.object(ctx, string(b)+"/rest/api/latest/users/"+url.PathEscape(name)+"?avatarSize=256")
+	return b.read(api.object(ctx, string(b)+"/rest/api/latest/users/"+url.PathEscape(name)+"?avatarSize=256"))
+}
+
+func (b bitbucketServerSite) read(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/singleflight"
 )
 
 // cfaccess.go: behind Cloudflare Access. Docs: contract/providers.md 3.3.
@@ -62,6 +63,7 @@ type cfaccess struct {
 	check    assertionCheck
 	now      func() time.Time
 
+	flight     singleflight.Group
 	mu         sync.Mutex
 	identities map[string]cfaccessIdentity
 }
@@ -158,9 +160,18 @@ func (c *cfaccess) service(name string) (map[string]any, error) {
 	return nil, unauthenticated(CodeAssertionUser, "The client is not a permitted Service Token.", nil)
 }
 
-// user asks Access who sub is, unless it was asked a moment ago.
+// user asks Access who sub is, unless it was asked a moment ago: once for all who need to know at the same time, as the tabs of a
+// portal do. The call outlives the caller who began it. All of them proved to be sub before, so any one's token may ask.
 func (c *cfaccess) user(ctx context.Context, sub, raw string) (map[string]any, error) {
 	if known := c.remembered(sub); known != nil {
+		return known, nil
+	}
+	done := c.flight.DoChan(sub, contained(func() (any, error) { return c.fetch(context.WithoutCancel(ctx), sub, raw) }))
+	return await[map[string]any](ctx, done)
+}
+
+func (c *cfaccess) fetch(ctx context.Context, sub, raw string) (map[string]any, error) {
+	if known := c.remembered(sub); known != nil { // somebody else's call has just ended
 		return known, nil
 	}
 	a, err := c.upstream.get(ctx, c.base+"/cdn-cgi/access/get-identity", http.Header{

@@ -1,8 +1,14 @@
 package providers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 )
 
@@ -54,34 +60,61 @@ func newGithub(s Setup) (Provider, error) {
 	}
 	return oauth2Spec{
 		authorize: site + "/login/oauth/authorize", token: site + "/login/oauth/access_token", errors: githubErrors,
-		hold: holdLasting, user: githubUser{api, c.Organizations}.read,
+		hold: holdLasting, owns: githubApps(api).own, user: githubUser{api, c.Organizations}.ask, read: readGithubUser,
 	}.open(s, c.oauth2Client)
 }
 
-func (g githubUser) read(ctx context.Context, api oauth2API) (oauth2User, error) {
-	info, err := api.object(ctx, g.api+"/user")
+func (g githubUser) ask(ctx context.Context, api oauth2API) (oauth2User, error) {
+	user, err := readGithubUser(api.object(ctx, g.api+"/user"))
+	if err != nil {
+		return user, err
+	}
+	if user.profile.Email == "" {
+		if user.profile.Email, err = g.email(ctx, api); err != nil {
+			return user, err
+		}
+	}
+	if g.organizations {
+		user.info["organizations"], err = g.logins(ctx, api)
+	}
+	return user, err
+}
+
+func readGithubUser(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}
 	id, err := userID(info, "id")
-	if err != nil {
-		return oauth2User{}, err
-	}
 	login := member(info, "login")
 	p := Profile{
 		Email: member(info, "email"), Username: login, DisplayName: cmp.Or(member(info, "name"), login), Picture: member(info, "avatar_url"),
 	}
-	if p.Email == "" {
-		if p.Email, err = g.email(ctx, api); err != nil {
-			return oauth2User{}, err
-		}
+	return oauth2User{profile: p, subject: id, info: info}, err
+}
+
+// githubApps is the address of the API, which tells an app about its tokens.
+type githubApps string
+
+// own asks for the token as the app that it has to be of
+// (https://docs.github.com/en/rest/apps/oauth-applications#check-a-token).
+func (g githubApps) own(ctx context.Context, up *upstream, c oauth2Client, token string) (bool, error) {
+	body, err := json.Marshal(map[string]string{"access_token": token})
+	if err != nil {
+		return false, fmt.Errorf("encode token: %w", err)
 	}
-	if g.organizations {
-		if info["organizations"], err = g.logins(ctx, api); err != nil {
-			return oauth2User{}, err
-		}
+	credentials := base64.StdEncoding.EncodeToString([]byte(c.ID + ":" + c.Secret))
+	a, err := up.do(ctx, http.MethodPost, string(g)+"/applications/"+url.PathEscape(c.ID)+"/token", http.Header{
+		"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Authorization": {"Basic " + credentials},
+	}, bytes.NewReader(body))
+	switch {
+	case err != nil:
+		return false, err
+	case a.status == http.StatusOK:
+		return true, nil
+	case a.status == http.StatusNotFound, a.status == http.StatusUnprocessableEntity:
+		return false, nil
 	}
-	return oauth2User{profile: p, subject: id, info: info}, nil
+	return false, unavailable(CodeUpstream, "the identity provider cannot tell about the token now", fmt.Errorf("status %d", a.status))
 }
 
 // email is the primary verified address, empty if the granted scopes keep it from us.

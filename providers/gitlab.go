@@ -37,21 +37,24 @@ func newGitlab(s Setup) (Provider, error) {
 	return oauth2Spec{
 		authorize: site + "/oauth/authorize", token: site + "/oauth/token",
 		issuer: oidcIssuer(site), keys: site + "/oauth/discovery/keys",
+		read: readGitlabUser,
 		user: func(ctx context.Context, api oauth2API) (oauth2User, error) {
-			return gitlabUser(api.object(ctx, site+"/api/v4/user"))
+			return readGitlabUser(api.object(ctx, site+"/api/v4/user"))
 		},
 	}.open(s, c.oauth2Client)
 }
 
-func gitlabUser(info map[string]any, err error) (oauth2User, error) {
+func readGitlabUser(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}
 	id, err := userID(info, "id")
 	p := Profile{DisplayName: member(info, "name"), Username: member(info, "username"), Picture: member(info, "avatar_url")}
 	p.DisplayName = cmp.Or(p.DisplayName, p.Username)
-	if confirmed, told := info["confirmed_at"]; !told || confirmed != nil {
+	_, told := info["confirmed_at"]
+	unconfirmed := told && member(info, "confirmed_at") == ""
+	if !unconfirmed {
 		p.Email = member(info, "email")
 	}
-	return oauth2User{profile: p, subject: id, info: info}, err
+	return oauth2User{profile: p, disowned: unconfirmed, subject: id, info: info}, err
 }

@@ -31,6 +31,8 @@ const (
 	microsoftGraph = "https://graph.microsoft.com/"
 	// microsoftGraphID is the audience of access tokens for Graph.
 	microsoftGraphID = "00000003-0000-0000-c000-000000000000"
+	// microsoftConsumers is the id of the tenant of everybody's personal accounts.
+	microsoftConsumers = "9188040d-6c67-4c5b-b112-36a304b66dad"
 )
 
 // microsoftConfig are the keys of auth.providers.<id>.<env>.
@@ -52,6 +54,7 @@ func newMicrosoft(s Setup) (Provider, error) {
 	if url.PathEscape(c.TenantID) != c.TenantID || strings.Trim(c.TenantID, ".") == "" {
 		return nil, errors.New("tenantId is neither an id nor a domain of a tenant")
 	}
+	c.TenantID = strings.ToLower(c.TenantID) // Entra takes either case, and answers in lower case
 	base := microsoftLogin + c.TenantID
 	v := oauth2Spec{
 		authorize: base + "/oauth2/v2.0/authorize", token: base + "/oauth2/v2.0/token",
@@ -61,9 +64,9 @@ func newMicrosoft(s Setup) (Provider, error) {
 		v.params = map[string]string{"domain_hint": c.DomainHint}
 	}
 	if !c.SkipUserProfile {
-		v.user = microsoftUser
+		v.user, v.read = microsoftUser, readGraphUser
 	}
-	if slices.Contains([]string{"common", "organizations", "consumers"}, c.TenantID) {
+	if slices.Contains([]string{"common", "organizations", "consumers", microsoftConsumers}, c.TenantID) {
 		v.vouches = ownsDomain
 	}
 	return v.open(s, c.oauth2Client)
@@ -106,18 +109,26 @@ func microsoftUser(ctx context.Context, api oauth2API) (oauth2User, error) {
 		if err != nil || !readsGraph(t.AccessToken) {
 			return user, err
 		}
+		if user.claims, err = api.verify(ctx, t); err != nil {
+			return user, err
+		}
 		api.token = t
 	}
-	info, err := api.object(ctx, microsoftGraph+"v1.0/me/")
+	read, err := readGraphUser(api.object(ctx, microsoftGraph+"v1.0/me/"))
+	read.refreshToken, read.claims = user.refreshToken, user.claims
+	if err == nil {
+		read.profile.Picture = microsoftPhoto(ctx, api)
+	}
+	return read, err
+}
+
+func readGraphUser(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
-		return user, err
+		return oauth2User{}, err
 	}
-	user.info = info
-	user.profile = Profile{
-		Email: member(info, "mail"), DisplayName: member(info, "displayName"), Picture: microsoftPhoto(ctx, api),
-	}
-	user.subject, err = userID(info, "id")
-	return user, err
+	id, err := userID(info, "id")
+	p := Profile{Email: member(info, "mail"), DisplayName: member(info, "displayName")}
+	return oauth2User{profile: p, subject: id, info: info}, err
 }
 
 // readsGraph looks into an access token. One that cannot be read may be good for Graph, and is tried.

@@ -46,12 +46,18 @@ type oauth2Spec struct {
 	errors map[string]string
 	// user asks the vendor who the user is; without it the id_token tells. A nil error needs a user, who may be empty.
 	user func(ctx context.Context, api oauth2API) (oauth2User, error)
+	// read makes the user of the vendor's first answer, for user and for a dry run; nil means standardUserOf.
+	read func(info map[string]any, err error) (oauth2User, error)
 	// subject is the claim that is the vendor's id of the user; empty means sub.
 	subject string
 	// vouches says whether an email counts; nil means that it does unless the answer disowns it.
 	vouches func(claims map[string]any) bool
+	// strictEmail lets an email of the id_token count only if the vendor says that it verified it.
+	strictEmail bool
 	// hold says what to renew a session with that has no refresh token.
 	hold oauth2Hold
+	// owns says whether the vendor gave an access token to this client; nil if it cannot tell.
+	owns func(ctx context.Context, up *upstream, c oauth2Client, token string) (bool, error)
 	// logout tells the vendor that the user leaves, if it can be told.
 	logout func(ctx context.Context, up *upstream, in LogoutInput) (string, error)
 }
@@ -231,6 +237,9 @@ func (o *oauth2Provider) reuse(ctx context.Context, token string, in RefreshInpu
 	if o.spec.hold == holdLasting && !in.ScopeGranted {
 		return Result{}, fail(CodeScope, "Refresh failed, session has not been granted the requested scope", nil)
 	}
+	if err := o.checkOwn(ctx, token, in.Subject); err != nil {
+		return Result{}, err
+	}
 	result, err := o.identify(ctx, tokenAnswer{AccessToken: token, Scope: in.Scope}, "", idTokenCheck{subject: in.Subject})
 	if errors.Is(err, errTokenRefused) {
 		return Result{}, &Error{Kind: ErrExpired, Code: CodeTokenRejected, Message: "Invalid access token"}
@@ -240,6 +249,25 @@ func (o *oauth2Provider) reuse(ctx context.Context, token string, in RefreshInpu
 	}
 	result.Session.RefreshToken = ""
 	return result, nil
+}
+
+// checkOwn refuses an access token that was not given to this client. A session from a sign-in here has a subject; one without was a
+// cookie of the Node backend, into which a browser may write any token. Unlike a refresh token, which the vendor takes from its own
+// client alone, an access token names its user to whoever has it: a token that another application got from jane would be jane.
+//
+// Differs from Backstage: it takes any token.
+func (o *oauth2Provider) checkOwn(ctx context.Context, token, subject string) error {
+	if subject != "" {
+		return nil
+	}
+	own, err := false, error(nil)
+	if o.spec.owns != nil {
+		own, err = o.spec.owns(ctx, o.upstream, o.client, token)
+	}
+	if err == nil && !own {
+		return &Error{Kind: ErrExpired, Code: CodeTokenRejected, Message: "Invalid access token"}
+	}
+	return err
 }
 
 // token is the access token that stands in for a refresh token.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -264,6 +265,39 @@ func TestUnconfirmedEmail(t *testing.T) {
 	}
 }
 
+// TestVouchedEmail: at a vendor that we know nothing of, an email that nobody vouches for is none, wherever it stands, unless the
+// config trusts it (design D12).
+func TestVouchedEmail(t *testing.T) {
+	asks, trusts := "userInfoUrl: "+issuer+"/userinfo\n", "trustUnverifiedEmail: true\n"
+	const jane = "jane@corp.example"
+	for _, tt := range []struct {
+		name, config string
+		info, claims map[string]any
+		want         string
+	}{
+		{"userinfo does not say", asks, map[string]any{"email": jane}, nil, ""},
+		{"id_token does not say", "", nil, map[string]any{"email": jane}, ""},
+		{"id_token does not say, userinfo asked", asks, map[string]any{}, map[string]any{"email": jane}, ""},
+		{"id_token vouches", asks, map[string]any{}, map[string]any{"email": jane, "email_verified": true}, jane},
+		{"another name", asks + "claims: {emailVerified: ok}\n", map[string]any{"email": jane, "ok": true}, nil, jane},
+		{"another name says no", asks + "claims: {emailVerified: ok}\n", map[string]any{"email": jane, "ok": false}, nil, ""},
+		{"trusted", asks + trusts, map[string]any{"email": jane}, nil, jane},
+		{"trusted id_token", trusts, nil, map[string]any{"email": jane}, jane},
+		{"trusted and disowned", asks + trusts, map[string]any{"email": jane, "email_verified": false}, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			i := newIDP(t)
+			i.info = map[string]any{"sub": "u1"}
+			maps.Copy(i.info, tt.info)
+			i.idToken = func(c map[string]any) map[string]any { maps.Copy(c, tt.claims); return c }
+			got, err := comeBack(t, i.mustOpenKind("oauth2", generic+tt.config))
+			if err != nil || got.Profile.Email != tt.want {
+				t.Errorf("email %q, want %q, error %v", got.Profile.Email, tt.want, err)
+			}
+		})
+	}
+}
+
 // TestOAuth2CallbackWords are those of the Node backend (contract/providers.md 0.5).
 func TestOAuth2CallbackWords(t *testing.T) {
 	p := newIDP(t).mustOpenKind("oauth2", generic)
@@ -327,7 +361,7 @@ func (m microsoft) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestMicrosoftForeignTenant: an administrator of any tenant may write any address, so it counts only with xms_edov.
 func TestMicrosoftForeignTenant(t *testing.T) {
-	const tenant = "11111111-2222-3333-4444-555555555555"
+	const tenant, letters = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 	for _, tt := range []struct {
 		name, tenantID string
 		edov           any
@@ -336,19 +370,26 @@ func TestMicrosoftForeignTenant(t *testing.T) {
 		{"own tenant", tenant, nil, true},
 		{"own domain", "corp.example", nil, true},
 		{"any tenant", "common", nil, false},
+		{"any tenant in capitals", "Common", nil, false},
+		{"everybody, by its id", "9188040d-6c67-4c5b-b112-36a304b66dad", nil, false},
+		{"own tenant in capitals", strings.ToUpper(letters), nil, true},
 		{"any tenant, not owned", "organizations", "0", false},
 		{"any tenant, owned", "organizations", true, true},
 		{"any tenant, owned in words", "common", "1", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := newIDP(t)
+			from := tenant
+			if tenantID := strings.ToLower(tt.tenantID); strings.Count(tenantID, "-") == 4 {
+				from = tenantID
+			}
 			k, err := providers.KindOf("microsoft", "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			p, err := k.New(providers.Setup{
 				CallbackURL: "https://portal.example/cb", Decode: providertest.Decode(client + "tenantId: " + tt.tenantID + "\n"),
-				HTTP: &http.Client{Transport: microsoft{i, tenant, tt.edov}}, Now: i.clock, Log: slog.New(slog.DiscardHandler),
+				HTTP: &http.Client{Transport: microsoft{i, from, tt.edov}}, Now: i.clock, Log: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -367,7 +408,9 @@ func TestHeldToken(t *testing.T) {
 	for status, want := range map[int]string{200: "", 401: providers.CodeTokenRejected, 403: providers.CodeUserInfo} {
 		i := newIDP(t)
 		i.handlers["/apis/user.openshift.io/v1/users/~"] = answer(status, map[string]any{"metadata": map[string]any{"name": "jane"}})
-		_, err := i.mustOpenKind("openshift", config).Refresh(t.Context(), providers.RefreshInput{RefreshToken: "at", Scope: "user:full"})
+		_, err := i.mustOpenKind("openshift", config).Refresh(t.Context(), providers.RefreshInput{
+			RefreshToken: "at", Scope: "user:full", Subject: "jane",
+		})
 		wantCode(t, err, want)
 		if errors.Is(err, providers.ErrExpired) != (status == 401) {
 			t.Errorf("status %d: error %v", status, err)

@@ -17,12 +17,16 @@ import (
 // oauth2User is what a vendor tells about the owner of an access token.
 type oauth2User struct {
 	profile Profile
+	// disowned says that the email is not the user's, whoever else names it.
+	disowned bool
 	// subject is the vendor's id of the user, empty if it has none.
 	subject string
 	// info is the vendor's answer, under its own names.
 	info map[string]any
 	// refreshToken is the one to keep, if finding out about the user has replaced it; also beside an error.
 	refreshToken string
+	// claims are those of an id_token that came on the way, where the first token answer had none.
+	claims map[string]any
 }
 
 // oauth2API reads a vendor's API in the name of the user who signs in.
@@ -35,6 +39,8 @@ type oauth2API struct {
 	refreshToken string
 	// renew trades it for an access token with another scope.
 	renew func(ctx context.Context, refreshToken, scope string) (tokenAnswer, error)
+	// verify returns the claims of the id_token in such an answer, nil without one.
+	verify func(ctx context.Context, t tokenAnswer) (map[string]any, error)
 }
 
 // errTokenRefused says that the vendor's API does not accept the access token.
@@ -49,13 +55,19 @@ func (o *oauth2Provider) identify(ctx context.Context, t tokenAnswer, refreshTok
 	if err != nil {
 		return Result{}, err
 	}
-	user, err := o.user(ctx, oauth2API{o.upstream, t, claims, refreshToken, o.renew})
+	verify := func(ctx context.Context, t tokenAnswer) (map[string]any, error) {
+		return o.claims(ctx, t, idTokenCheck{})
+	}
+	user, err := o.user(ctx, oauth2API{o.upstream, t, claims, refreshToken, o.renew, verify})
 	if err != nil {
 		return Result{Session: Session{RefreshToken: user.refreshToken}}, err
 	}
 	if before != "" && user.subject != "" && user.subject != before {
 		return Result{Session: Session{RefreshToken: user.refreshToken}},
 			fail(CodeSubject, "the renewed session is about another user", nil)
+	}
+	if claims == nil {
+		claims = user.claims
 	}
 	session := t.session()
 	session.Subject, session.RefreshToken = user.subject, cmp.Or(user.refreshToken, o.spec.hold.refreshToken(t))
@@ -65,17 +77,34 @@ func (o *oauth2Provider) identify(ctx context.Context, t tokenAnswer, refreshTok
 // user is what the vendor's API and the id_token tell together.
 func (o *oauth2Provider) user(ctx context.Context, api oauth2API) (oauth2User, error) {
 	claims := api.claims
-	user := standardUser(claims)
-	if o.spec.user != nil {
-		var err error
-		if user, err = o.spec.user(ctx, api); err == nil {
-			err = sameSubject(user.info, claims)
-		}
-		if err != nil {
-			return user, err
-		}
-		user.profile = filled(user, standardUser(claims).profile)
+	if o.spec.user == nil {
+		return o.combined(o.signed(claims), claims)
 	}
+	user, err := o.spec.user(ctx, api)
+	if err != nil {
+		return user, err
+	}
+	if claims == nil {
+		claims = user.claims
+	}
+	return o.combined(user, claims)
+}
+
+// signed is what the id_token tells.
+func (o *oauth2Provider) signed(claims map[string]any) oauth2User {
+	user := standardUser(claims)
+	if o.spec.strictEmail && !vouched(claims, "email_verified") {
+		user.profile.Email = ""
+	}
+	return user
+}
+
+// combined is what both answers say, once they are there.
+func (o *oauth2Provider) combined(user oauth2User, claims map[string]any) (oauth2User, error) {
+	if err := sameSubject(user.info, claims); err != nil {
+		return user, err
+	}
+	user.profile = filled(user, o.signed(claims).profile)
 	user.subject = cmp.Or(user.subject, scalarText(claims[cmp.Or(o.spec.subject, "sub")]))
 	if o.spec.vouches != nil && !o.spec.vouches(claims) {
 		user.profile.Email = ""
@@ -166,17 +195,22 @@ func standardUserOf(info map[string]any, err error) (oauth2User, error) {
 // filled takes what the vendor's API leaves out from the id_token. An email that the API disowns stays away (contract/providers.md 0.4).
 func filled(u oauth2User, from Profile) Profile {
 	p := u.profile
-	if !disowned(u.info) {
+	if !u.disowned && !disowned(u.info) {
 		p.Email = cmp.Or(p.Email, from.Email)
 	}
 	p.DisplayName, p.Picture = cmp.Or(p.DisplayName, from.DisplayName), cmp.Or(p.Picture, from.Picture)
 	return p
 }
 
+// vouched is true if the member of that name says that the vendor verified the email.
+func vouched(info map[string]any, name string) bool {
+	return info[name] == true || info[name] == "true"
+}
+
 // disowned is true if the vendor says that it did not verify the email.
 func disowned(info map[string]any) bool {
-	v, told := info["email_verified"]
-	return told && v != true && v != "true"
+	_, told := info["email_verified"]
+	return told && !vouched(info, "email_verified")
 }
 
 // member is a string of foreign JSON, empty if it is not there or something else.
@@ -197,20 +231,26 @@ func (a oauth2API) posted(ctx context.Context, address string) (map[string]any, 
 	return readUser(got, err)
 }
 
-// list reads address, which answers with a list of objects. A refusal is an empty list: these are answers that one can do without.
+// list reads address, which answers with a list of objects, as extra does.
 func (a oauth2API) list(ctx context.Context, address string) ([]map[string]any, error) {
-	got, err := a.upstream.get(ctx, address, a.header("application/json"))
-	if err != nil {
-		return nil, err
-	}
-	if got.passing() {
-		return nil, unavailable(CodeUpstream, "the identity provider cannot tell about the user now", fmt.Errorf("status %d", got.status))
-	}
 	var items []map[string]any
-	if got.status != http.StatusOK || json.Unmarshal(got.body, &items) != nil {
-		return nil, nil
+	err := a.extra(ctx, address, &items)
+	return items, err
+}
+
+// extra reads into what one can do without, and leaves it alone if the vendor refuses to tell. An answer that is none is an error: to
+// take it for a refusal would end sessions of people who have an email, or who are in a group, that was not told.
+func (a oauth2API) extra(ctx context.Context, address string, into any) error {
+	got, err := a.upstream.get(ctx, address, a.header("application/json"))
+	switch {
+	case err != nil:
+		return err
+	case got.passing():
+		return unavailable(CodeUpstream, "the identity provider cannot tell about the user now", fmt.Errorf("status %d", got.status))
+	case got.status == http.StatusOK && json.Unmarshal(got.body, into) != nil:
+		return fail(CodeUserInfo, "an answer about the user is malformed", nil)
 	}
-	return items, nil
+	return nil
 }
 
 // demand reads address, whose body does not matter: that the user may, and what the header says.

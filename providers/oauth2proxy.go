@@ -10,7 +10,8 @@ import (
 // oauth2proxy.go: behind oauth2-proxy. Docs: contract/providers.md 3.5.
 //
 // Deviations: nothing that oauth2-proxy sends is signed, so that it counts only from a peer in trustedProxies; Backstage
-// believes it from everybody. A request without any of the headers is a 401, where Backstage goes on with an empty user.
+// believes it from everybody. The id_token's claims count only with trustIdToken: oauth2-proxy neither sets nor removes that header
+// unless it is told to, and then whoever is signed in may write any claims into it. A request without any of the headers is a 401, where Backstage goes on with an empty user.
 
 func init() {
 	register(Kind{ID: "oauth2Proxy", Title: "oauth2-proxy", Flat: true, New: newOAuth2Proxy, Resolvers: resolversFor("oauth2Proxy")})
@@ -23,9 +24,14 @@ type oauth2ProxyConfig struct {
 	proxyConfig
 	// TrustedProxies are the addresses and CIDR blocks of oauth2-proxy.
 	TrustedProxies []string `config:"trustedProxies"`
+	// TrustIDToken says that oauth2-proxy sets x-oauth2-proxy-id-token itself, so that what its users send under that name is lost.
+	TrustIDToken bool `config:"trustIdToken"`
 }
 
-type oauth2Proxy struct{ trusted trustedPeers }
+type oauth2Proxy struct {
+	trusted trustedPeers
+	claims  bool
+}
 
 const (
 	oauth2ProxyToken    = "x-oauth2-proxy-id-token"
@@ -40,10 +46,11 @@ func newOAuth2Proxy(s Setup) (Provider, error) {
 		return nil, err
 	}
 	trusted, err := readTrustedPeers(s, c.TrustedProxies, "")
-	return &oauth2Proxy{trusted}, err
+	return &oauth2Proxy{trusted, c.TrustIDToken}, err
 }
 
-// Handle signs in whom the headers name. Its Claims are those of a token that a trusted peer vouches for, not a signature.
+// Handle signs in whom the headers name. Its Claims, if there are any, are those of a token that a trusted peer vouches for, not a
+// signature.
 func (o *oauth2Proxy) Handle(_ context.Context, r Request) (Result, error) {
 	if err := o.trusted.check(r.Peer); err != nil {
 		return Result{}, err
@@ -61,7 +68,11 @@ func (o *oauth2Proxy) Handle(_ context.Context, r Request) (Result, error) {
 	if len(h) == 0 {
 		return Result{}, unauthenticated(CodeProxyHeader, "Missing the headers of oauth2-proxy", nil)
 	}
-	return oauth2ProxyResult(h)
+	result, err := oauth2ProxyResult(h)
+	if !o.claims {
+		result.Claims, result.Session.Subject = nil, ""
+	}
+	return result, err
 }
 
 func oauth2ProxyResult(h map[string]string) (Result, error) {

@@ -45,12 +45,16 @@ func newOpenshift(s Setup) (Provider, error) {
 	}
 	cluster := openshiftCluster(base)
 	return oauth2Spec{
-		authorize: c.AuthorizationURL, token: c.TokenURL, hold: holdAlways, user: cluster.user, logout: cluster.forget,
+		authorize: c.AuthorizationURL, token: c.TokenURL, hold: holdAlways, user: cluster.user, read: readOpenshiftUser,
+		logout: cluster.forget,
 	}.open(s, c.oauth2Client)
 }
 
 func (c openshiftCluster) user(ctx context.Context, api oauth2API) (oauth2User, error) {
-	info, err := api.object(ctx, string(c)+"/apis/user.openshift.io/v1/users/~")
+	return readOpenshiftUser(api.object(ctx, string(c)+"/apis/user.openshift.io/v1/users/~"))
+}
+
+func readOpenshiftUser(info map[string]any, err error) (oauth2User, error) {
 	if err != nil {
 		return oauth2User{}, err
 	}

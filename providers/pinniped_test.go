@@ -288,7 +288,10 @@ func TestPinnipedAbilities(t *testing.T) {
 	if _, ok := p.(providers.Logouter); ok {
 		t.Error("there is a logout")
 	}
-	got := p.(providers.ClaimsReader).ReadClaims(map[string]any{"sub": "u1", "username": "jane"}, map[string]any{"name": "Jane"})
+	got, err := p.(providers.ClaimsReader).ReadClaims(map[string]any{"sub": "u1", "username": "jane"}, map[string]any{"name": "Jane"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	checkNothingTold(t, got)
 	if got.Claims["username"] != "jane" {
 		t.Errorf("claims %v", got.Claims)

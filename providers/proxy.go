@@ -159,6 +159,8 @@ func readPrefix(text string) (netip.Prefix, error) {
 		return p, errors.New("an entry is neither an address nor a CIDR block")
 	case p != p.Masked():
 		return p, errors.New("an entry is a CIDR block with bits set beyond its length: is it one address?")
+	case p.Addr().Is4In6():
+		return p, errors.New("an entry is a block of IPv4 addresses written as IPv6, which no peer is compared with: write it as 10.0.0.0/24")
 	case p.Bits() == 0:
 		return p, errors.New("an entry stands for every address, which is no list of proxies")
 	}

@@ -57,12 +57,18 @@ func newProxied(t *testing.T, kind, config string, pages map[string]string) *pro
 }
 
 func (p *proxied) open(kind, config string, development bool) (providers.Provider, error) {
+	return openProxied(kind, config, development, p, p.clock)
+}
+
+func (p *proxied) clock() time.Time { return p.now }
+
+func openProxied(kind, config string, development bool, transport http.RoundTripper, now func() time.Time) (providers.Provider, error) {
 	k, err := providers.KindOf(kind, "", func(string) bool { return false })
 	if err != nil {
 		return nil, err
 	}
 	return k.New(providers.Setup{
-		ID: kind, Decode: providertest.Decode(config), HTTP: &http.Client{Transport: p}, Now: func() time.Time { return p.now },
+		ID: kind, Decode: providertest.Decode(config), HTTP: &http.Client{Transport: transport}, Now: now,
 		Log: slog.New(slog.DiscardHandler), Development: development,
 	})
 }

@@ -1,12 +1,15 @@
 package providers_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"stagedoor/providers"
+	"stagedoor/providers/providertest"
 )
 
 // TestTrustedProxies: unsigned headers count from the listed peers, however their addresses are written (security P01).
@@ -40,8 +43,32 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-func TestOAuth2ProxyToken(t *testing.T) {
+// TestOAuth2ProxyForgedToken: oauth2-proxy passes on what its users send under a name that it does not know, so that nobody gets into
+// a group, or becomes somebody else, by writing it there.
+func TestOAuth2ProxyForgedToken(t *testing.T) {
 	p := newProxied(t, "oauth2Proxy", "trustedProxies: [192.0.2.9]", nil)
+	b, err := json.Marshal(map[string]any{"sub": "root", "groups": []string{"admins"}, "x-forwarded-groups": []string{"admins"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.handle(http.Header{
+		"X-Forwarded-User": {"jane"}, "X-Forwarded-Groups": {"users"},
+		"X-Oauth2-Proxy-Id-Token": {"Bearer eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString(b) + ".x"},
+	})
+	wantCode(t, err, "")
+	for _, list := range []string{"groups: [admins]", "{groups: [admins], groupsClaim: groups}", "users: [root]"} {
+		a, err := providers.NewAdmission("oauth2Proxy", providertest.Decode(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Admit(r) == nil {
+			t.Errorf("%s: admitted", list)
+		}
+	}
+}
+
+func TestOAuth2ProxyToken(t *testing.T) {
+	p := newProxied(t, "oauth2Proxy", "{trustedProxies: [192.0.2.9], trustIdToken: true}", nil)
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1MSIsImdyb3VwcyI6WyJhIl19.x"
 	r, err := p.handle(http.Header{"X-Oauth2-Proxy-Id-Token": {"bearer " + token}, "X-Forwarded-User": {"jane"}})
 	wantCode(t, err, "")
@@ -61,6 +88,8 @@ func TestProxyConfig(t *testing.T) {
 		{"no trusted proxies in development", "oauth2Proxy", "{}", true, ""},
 		{"every address", "oauth2Proxy", "trustedProxies: [0.0.0.0/0]", false, "every address"},
 		{"host bits", "oauth2Proxy", "trustedProxies: [10.0.0.7/24]", false, "beyond its length"},
+		{"IPv4 in IPv6", "oauth2Proxy", "trustedProxies: ['::ffff:10.0.0.0/120']", false, "written as IPv6"},
+		{"one IPv4 address in IPv6", "oauth2Proxy", "trustedProxies: ['::ffff:10.0.0.7']", false, ""},
 		{"a name", "oauth2Proxy", "trustedProxies: [proxy.example]", true, "neither an address"},
 		{"unknown key", "oauth2Proxy", "trustedProxy: [10.0.0.7]", true, "trustedProxy"},
 		{"easy auth elsewhere", "azureEasyAuth", "trustedProxies: [10.0.0.7]", false, "WEBSITE_SKU"},

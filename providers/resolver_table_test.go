@@ -280,7 +280,8 @@ func TestNumberedUsers(t *testing.T) {
 		code      string
 	}{
 		{"whole number", 4711.0, "https://gitlab.com/jane", "4711", "gitlab.com/user-id", ""},
-		{"large number", 9007199254740992.0, "https://gitlab.com/jane", "9007199254740992", "gitlab.com/user-id", ""},
+		{"large number", 9007199254740991.0, "https://gitlab.com/jane", "9007199254740991", "gitlab.com/user-id", ""},
+		{"number that the next one is read as", 9007199254740993.0, "https://gitlab.com/jane", "", "", providers.CodeValueMissing},
 		{"number without its last digits", 1e17, "https://gitlab.com/jane", "", "", providers.CodeValueMissing},
 		{"fraction", 1.5, "https://gitlab.com/jane", "", "", providers.CodeValueMissing},
 		{"list", []any{"1"}, "https://gitlab.com/jane", "", "", providers.CodeValueMissing},

@@ -86,7 +86,7 @@ func scalarText(v any) string {
 
 // wholeNumber is f without loss, if it is a whole number that JSON's readers agree on (RFC 8259 section 6).
 func wholeNumber(f float64) (int64, bool) {
-	const largest = 1 << 53
+	const largest = 1<<53 - 1 // 2^53 is also what 2^53+1 is read as
 	if math.Abs(f) > largest || f != math.Trunc(f) {
 		return 0, false
 	}

@@ -99,9 +99,11 @@ func (a answer) object() (map[string]any, error) {
 	return jsonObject(a.body)
 }
 
-// passing is true for a status that says nothing about what was asked: try again later.
+// passing is true for a status that says nothing about what was asked: try again later. GitHub says 403 to who asks too often
+// (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api), which is no refusal either.
 func (a answer) passing() bool {
-	return a.status >= 500 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
+	limited := a.header.Get("Retry-After") != "" || a.header.Get("X-RateLimit-Remaining") == "0"
+	return a.status >= 500 || a.status == http.StatusForbidden && limited || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
 }
 
 // jsonObject reads one JSON object. Keys are compared exactly, unlike those of a struct: no "SUB" overrides "sub".

@@ -61,7 +61,7 @@ func newVMware(s Setup) (Provider, error) {
 	const auth = "/csp/gateway/am/api/auth/"
 	return oauth2Spec{
 		authorize: console + "/csp/gateway/discovery", token: console + auth + "token", credentials: credentialsEmpty, pkce: true,
-		params: map[string]string{"orgId": c.OrganizationID}, user: vmwareOrganization(c.OrganizationID).user,
+		params: map[string]string{"orgId": c.OrganizationID}, user: vmwareOrganization(c.OrganizationID).user, read: vmwareOrganization(c.OrganizationID).read,
 		issuer: oidcIssuer(issuer), keys: console + auth + "token-public-key?format=jwks",
 	}.open(s, c.oauth2Client)
 }
@@ -71,12 +71,19 @@ func (o vmwareOrganization) user(_ context.Context, api oauth2API) (oauth2User, 
 	if api.claims == nil {
 		return oauth2User{}, fail(CodeIDTokenMissing, "Failed to parse id token and get profile info, missing token from session", nil)
 	}
-	if err := o.check(api.claims); err != nil {
+	return o.read(api.claims, nil)
+}
+
+func (o vmwareOrganization) read(claims map[string]any, err error) (oauth2User, error) {
+	if err == nil {
+		err = o.check(claims)
+	}
+	if err != nil {
 		return oauth2User{}, err
 	}
-	p := Profile{DisplayName: member(api.claims, "given_name") + " " + member(api.claims, "family_name")}
-	if !disowned(api.claims) {
-		p.Email = member(api.claims, "email")
+	p := Profile{DisplayName: member(claims, "given_name") + " " + member(claims, "family_name")}
+	if !disowned(claims) {
+		p.Email = member(claims, "email")
 	}
 	return oauth2User{profile: p}, nil
 }

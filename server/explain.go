@@ -68,22 +68,22 @@ func parseExplain(args []string, out io.Writer) (explainArgs, error) {
 	fs.StringVar(&in.provider, "provider", "", "the provider's `id`, as under auth.providers")
 	fs.StringVar(&in.env, "env", "", "its `environment`; default auth.environment")
 	fs.StringVar(&in.claims, "claims", "", "a JSON `file` with the claims of an id_token; - is standard input")
-	fs.StringVar(&in.userinfo, "userinfo", "", "a JSON `file` with the userinfo answer; default the claims")
+	fs.StringVar(&in.userinfo, "userinfo", "", "a JSON `file` with the vendor's answer about the user; default the claims")
 	fs.BoolVar(&in.show, "show-values", false, "print values instead of masking them")
 	if err := fs.Parse(args); err != nil {
 		return in, err
 	}
-	if in.provider == "" || in.claims == "" || fs.NArg() > 0 {
-		return in, errors.New("want --provider and --claims, and nothing else but flags")
+	if in.provider == "" || in.claims+in.userinfo == "" || fs.NArg() > 0 {
+		return in, errors.New("want --provider and --claims, --userinfo or both, and nothing else but flags")
 	}
-	var err error
-	if in.claimsValue, err = readObject(in.claims); err != nil {
-		return in, err
+	var claimsErr, userinfoErr error
+	if in.claims != "" {
+		in.claimsValue, claimsErr = readObject(in.claims)
 	}
 	if in.userinfo != "" {
-		in.userinfoJSON, err = readObject(in.userinfo)
+		in.userinfoJSON, userinfoErr = readObject(in.userinfo)
 	}
-	return in, err
+	return in, errors.Join(claimsErr, userinfoErr)
 }
 
 // maxClaims is how much of a file of claims is read, in bytes.

@@ -297,6 +297,33 @@ spec: {profile: {email: twin@example.com}}
 	}
 }
 
+// TestExplainVendor: the answer of a vendor's own API is read as a sign-in reads it, without an id_token that the vendor never sends.
+func TestExplainVendor(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"people.yaml": "kind: User\nmetadata: {name: jane}\n",
+		"app-config.yaml": "app: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007, database: {client: better-sqlite3, connection: ':memory:'}}\n" +
+			"auth: {catalog: {file: people.yaml}, providers: {github: {development: {clientId: x, clientSecret: y, signIn: {resolvers: [{resolver: usernameMatchingUserEntityName}]}}}}}\n",
+		"user.json": `{"id": 1, "login": "jane"}`, "nobody.json": `{"login": "jane"}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, want := range map[string]struct {
+		exit int
+		text string
+	}{
+		"user.json": {exitSignedIn, "signed in as user:default/jane"}, "nobody.json": {exitRefused, "userinfo_invalid"},
+	} {
+		var out bytes.Buffer
+		exit := runExplain(t.Context(), []string{"--provider", "github", "--userinfo", file}, &out, os.Stderr)
+		if exit != want.exit || !strings.Contains(out.String(), want.text) || strings.Contains(out.String(), "saw claims.") {
+			t.Errorf("%s: exit %d:\n%s", file, exit, &out)
+		}
+	}
+}
+
 func TestExplainArguments(t *testing.T) {
 	for _, args := range [][]string{{}, {"--provider", "x"}, {"--provider", "x", "--claims", "/nonexistent"}, {"--nosuch"}, {"--provider", "x", "--claims", os.DevNull}} {
 		if exit := runExplain(t.Context(), args, &bytes.Buffer{}, os.Stderr); exit != 2 {

@@ -41,7 +41,7 @@ const vendorProviders = `
         authorizationUrl: https://codehub.example/oauth/authorize
         tokenUrl: https://codehub.example/oauth/token
         userInfoUrl: https://api.codehub.example/me
-        claims: {subject: uid, username: nick, displayName: full_name}
+        claims: {subject: uid, emailVerified: confirmed, username: nick, displayName: full_name}
         clientId: portal
         clientSecret: "s3cret/+"
         signIn: {resolvers: [{resolver: usernameMatchingUserEntityName}]}
@@ -250,7 +250,7 @@ func oktaJourney(k vendorKeys) journey {
 // oauth2Journey: without userInfoUrl the id_token tells everything, and a query of authorizationUrl is kept; includeBasicAuth sends the
 // credentials twice; no scope is asked for, so that none is sent (1.5).
 func oauth2Journey(k vendorKeys) journey {
-	id := k.token(map[string]any{"sub": "u1", "email": "jane@example.com", "name": "Jane Doe", "picture": "https://sso.example/jane.png"})
+	id := k.token(map[string]any{"sub": "u1", "email": "jane@example.com", "email_verified": true, "name": "Jane Doe", "picture": "https://sso.example/jane.png"})
 	want := func(access string) signedIn {
 		return jane(func(in *signedIn) {
 			in.Email, in.DisplayName, in.Picture = "jane@example.com", "Jane Doe", "https://sso.example/jane.png"
@@ -281,7 +281,7 @@ func codehubJourney() journey {
 	return journey{
 		id: "codehub", authorize: "https://codehub.example/oauth/authorize",
 		sites: map[string]site{me: bearer(says(http.StatusOK, map[string]any{
-			"uid": 7, "nick": "jane", "full_name": "Jane Doe", "email": "jane@example.com",
+			"uid": 7, "nick": "jane", "full_name": "Jane Doe", "email": "jane@example.com", "confirmed": true,
 		}), "c1", "c2")},
 		token: "POST codehub.example/oauth/token", granted: answer("c1", "cr1"), renewed: answer("c2", "cr2"), credentials: inBody,
 		refreshTokens: [2]string{"cr1", "cr2"}, asks: []string{me}, asksAgain: []string{me},

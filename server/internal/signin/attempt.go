@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ type attempt struct {
 	log     *slog.Logger
 	flow    *Flow
 	entry   *Entry
+	// peer is who opened the connection of a proxied sign-in; the zero Addr otherwise, or if unknown.
+	peer netip.Addr
 	// trace is what the resolvers said so far.
 	trace trace
 }
@@ -52,6 +55,9 @@ func (a *attempt) end(ctx context.Context, err error) error {
 		level = slog.LevelWarn
 	}
 	about := []any{"code", f.Code, took}
+	if f.Code == providers.CodeProxyPeer { // somebody went past the proxy, or trustedProxies is wrong (security P01)
+		level, about = slog.LevelWarn, append(about, "peer", a.peer.String())
+	}
 	if c := cause(err); c != "" {
 		about = append(about, "cause", c)
 	}

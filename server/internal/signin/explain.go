@@ -11,7 +11,7 @@ import (
 // ExplainInput is one dry run.
 type ExplainInput struct {
 	Provider, Env string
-	// Claims and UserInfo are what the provider would have said; UserInfo may be nil.
+	// Claims and UserInfo are what the provider would have said; either may be nil.
 	Claims, UserInfo map[string]any
 	// Show leaves the values in the explanation readable.
 	Show bool
@@ -58,7 +58,7 @@ func (f *Flow) Explain(ctx context.Context, in ExplainInput) (Explanation, error
 // who the user is (guest) needs none.
 func (e *Entry) readClaims(ctx context.Context, in ExplainInput) (providers.Result, error) {
 	if r, ok := e.Provider.(providers.ClaimsReader); ok {
-		return r.ReadClaims(in.Claims, in.UserInfo), nil
+		return r.ReadClaims(in.Claims, in.UserInfo)
 	}
 	if e.Kind.Resolvers == nil {
 		return e.Provider.Handle(ctx, providers.Request{})

@@ -237,6 +237,9 @@ func (f *flight) land(ctx context.Context, s Session, old material, r providers.
 	}
 	if m.IDToken == "" { // RP-initiated logout needs the last one; RFC 6749 lets a refresh leave it out
 		m.IDToken, m.Claims = old.IDToken, old.Claims
+		if m.Profile == (providers.Profile{}) && m.UserInfo == nil { // where the id_token alone tells, nothing was told
+			m.Profile, m.UserInfo = old.Profile, old.UserInfo
+		}
 	}
 	if m.Subject == "" {
 		m.Subject = old.Subject

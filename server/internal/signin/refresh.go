@@ -41,6 +41,7 @@ func (f *Flow) Refresh(ctx context.Context, in RefreshInput) (RefreshOutput, err
 // proxied sign-in page does not send one everywhere.
 func (f *Flow) refreshProxied(ctx context.Context, e *Entry, in RefreshInput) (RefreshOutput, error) {
 	a := f.newAttempt("proxied sign-in", "", e)
+	a.peer = in.Peer
 	r, err := e.Provider.Handle(ctx, providers.Request{Query: in.Query, Header: in.Header, Peer: in.Peer})
 	if err != nil {
 		return RefreshOutput{}, a.end(ctx, err)

@@ -45,6 +45,24 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestSilentRefresh: a provider whose id_token alone tells who the user is may leave it out of a refresh (RFC 6749 section 6). The user
+// stays who they were.
+func TestSilentRefresh(t *testing.T) {
+	w := newWorld(t)
+	j := w.signIn()
+	w.up.set(func(u *upstream) { u.silent = true })
+	for range 2 {
+		w.clock.add(time.Minute)
+		s, err := w.again(j)
+		if err != nil || s.Identity.UserRef != "user:default/jane" || s.Profile.DisplayName != "Jane" {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+	}
+	if in := w.up.lastRefresh; in.Subject != "sub-1" {
+		t.Errorf("the provider was asked about %q", in.Subject)
+	}
+}
+
 // TestResolversSeeTheSame: what a resolver sees at a refresh is what it saw at the sign-in.
 func TestResolversSeeTheSame(t *testing.T) {
 	var seen []providers.Result

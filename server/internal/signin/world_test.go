@@ -53,6 +53,8 @@ type upstream struct {
 	// fail is what the next calls end in; with late, a refresh fails after the token was rotated.
 	fail error
 	late bool
+	// silent makes refreshes tell nothing about the user.
+	silent bool
 	// panics makes the next refresh panic.
 	panics bool
 	// gate, if not nil, lets refreshes wait until it is closed.
@@ -118,6 +120,9 @@ func (u *upstream) Refresh(ctx context.Context, in providers.RefreshInput) (prov
 		return providers.Result{}, &providers.Error{Kind: providers.ErrExpired, Code: "idp_token_rejected", Message: "invalid_grant"}
 	}
 	r := u.answer()
+	if u.silent {
+		r.Profile, r.Session.Subject = providers.Profile{}, ""
+	}
 	if u.fail != nil {
 		r = providers.Result{Session: providers.Session{RefreshToken: r.Session.RefreshToken}}
 	}
