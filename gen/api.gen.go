@@ -136,6 +136,18 @@ type BackstageIdentity struct {
 	Token string `json:"token"`
 }
 
+// CallbackForm A SAML answer (SAML 2.0 Bindings, section 3.5.4).
+type CallbackForm struct {
+	// RelayState The state of the sign-in, as the start gave it to the provider.
+	RelayState *string `json:"RelayState,omitempty"`
+
+	// SAMLResponse The Response, in base64. Above 256 KiB it is refused.
+	SAMLResponse *string `json:"SAMLResponse,omitempty"`
+
+	// Again Set by the page that posts the form again from here.
+	Again *string `json:"again,omitempty"`
+}
+
 // ErrorCause The error behind the error.
 type ErrorCause struct {
 	Message string `json:"message"`
@@ -407,6 +419,12 @@ type LogoutProviderParams struct {
 	XRequestedWith *RequestedWith `json:"X-Requested-With,omitempty"`
 }
 
+// GetProviderMetadataParams defines parameters for GetProviderMetadata.
+type GetProviderMetadataParams struct {
+	// Env The configured environment of the provider. Left out: what the transaction remembers, else `auth.environment`, else `development`.
+	Env *Env `form:"env,omitempty" json:"env,omitempty"`
+}
+
 // RefreshProviderTokenParams defines parameters for RefreshProviderToken.
 type RefreshProviderTokenParams struct {
 	// Optional If set, the refresh will not fail if no session is available but will return an empty response instead. The front end sends it without a value.
@@ -454,6 +472,9 @@ type StartProviderAuthParams struct {
 	// RedirectURL Where `flow=redirect` ends. It must lie on an allowed origin.
 	RedirectURL *string `form:"redirectUrl,omitempty" json:"redirectUrl,omitempty"`
 }
+
+// HandleProviderFramePostFormdataRequestBody defines body for HandleProviderFramePost for application/x-www-form-urlencoded ContentType.
+type HandleProviderFramePostFormdataRequestBody = CallbackForm
 
 // Getter for additional properties for Jwk. Returns the specified
 // element and whether it was found
@@ -872,9 +893,15 @@ type ServerInterface interface {
 	// HandleProviderFramePost Handle authentication callback sent as a form
 	// (POST /{provider}/handler/frame)
 	HandleProviderFramePost(ctx echo.Context, provider Provider, params HandleProviderFramePostParams) error
+	// FinishProviderLogout Return from the provider's logout
+	// (GET /{provider}/handler/logout)
+	FinishProviderLogout(ctx echo.Context, provider Provider) error
 	// LogoutProvider Logout from provider
 	// (POST /{provider}/logout)
 	LogoutProvider(ctx echo.Context, provider Provider, params LogoutProviderParams) error
+	// GetProviderMetadata Get our SAML metadata
+	// (GET /{provider}/metadata)
+	GetProviderMetadata(ctx echo.Context, provider Provider, params GetProviderMetadataParams) error
 	// RefreshProviderToken Refresh authentication token
 	// (GET /{provider}/refresh)
 	RefreshProviderToken(ctx echo.Context, provider Provider, params RefreshProviderTokenParams) error
@@ -1117,6 +1144,22 @@ func (w *ServerInterfaceWrapper) HandleProviderFramePost(ctx echo.Context) error
 	return err
 }
 
+// FinishProviderLogout converts echo context to params.
+func (w *ServerInterfaceWrapper) FinishProviderLogout(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider" -------------
+	var provider Provider
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FinishProviderLogout(ctx, provider)
+	return err
+}
+
 // LogoutProvider converts echo context to params.
 func (w *ServerInterfaceWrapper) LogoutProvider(ctx echo.Context) error {
 	var err error
@@ -1156,6 +1199,31 @@ func (w *ServerInterfaceWrapper) LogoutProvider(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LogoutProvider(ctx, provider, params)
+	return err
+}
+
+// GetProviderMetadata converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProviderMetadata(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider" -------------
+	var provider Provider
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProviderMetadataParams
+	// ------------- Optional query parameter "env" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "env", ctx.QueryParams(), &params.Env, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter env: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProviderMetadata(ctx, provider, params)
 	return err
 }
 
@@ -1376,6 +1444,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/:provider/handler/frame", wrapper.HandleProviderFramePost, options.OperationMiddlewares["handleProviderFramePost"]...)
 	router.GET(options.BaseURL+"/:provider/refresh", wrapper.RefreshProviderToken, options.OperationMiddlewares["refreshProviderToken"]...)
 	router.POST(options.BaseURL+"/:provider/refresh", wrapper.RefreshProviderTokenPost, options.OperationMiddlewares["refreshProviderTokenPost"]...)
+	router.GET(options.BaseURL+"/:provider/handler/logout", wrapper.FinishProviderLogout, options.OperationMiddlewares["finishProviderLogout"]...)
+	router.GET(options.BaseURL+"/:provider/metadata", wrapper.GetProviderMetadata, options.OperationMiddlewares["getProviderMetadata"]...)
 	router.POST(options.BaseURL+"/:provider/logout", wrapper.LogoutProvider, options.OperationMiddlewares["logoutProvider"]...)
 	router.GET(options.BaseURL+"/.well-known/backstage/auth/v1/jwks.json", wrapper.GetJwks, options.OperationMiddlewares["getJwks"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJwksWellKnown, options.OperationMiddlewares["getJwksWellKnown"]...)
@@ -1961,6 +2031,7 @@ func (response HandleProviderFramedefaultJSONResponse) VisitHandleProviderFrameR
 type HandleProviderFramePostRequestObject struct {
 	Provider Provider `json:"provider"`
 	Params   HandleProviderFramePostParams
+	Body     *HandleProviderFramePostFormdataRequestBody
 }
 
 type HandleProviderFramePostResponseObject interface {
@@ -1998,6 +2069,45 @@ type HandleProviderFramePostdefaultJSONResponse struct {
 }
 
 func (response HandleProviderFramePostdefaultJSONResponse) VisitHandleProviderFramePostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishProviderLogoutRequestObject struct {
+	Provider Provider `json:"provider"`
+}
+
+type FinishProviderLogoutResponseObject interface {
+	VisitFinishProviderLogoutResponse(w http.ResponseWriter) error
+}
+
+type FinishProviderLogout302ResponseHeaders struct {
+	Location string
+}
+
+type FinishProviderLogout302Response struct {
+	Headers FinishProviderLogout302ResponseHeaders
+}
+
+func (response FinishProviderLogout302Response) VisitFinishProviderLogoutResponse(w http.ResponseWriter) error {
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(302)
+	return nil
+}
+
+type FinishProviderLogoutdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response FinishProviderLogoutdefaultJSONResponse) VisitFinishProviderLogoutResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2052,6 +2162,52 @@ type LogoutProviderdefaultJSONResponse struct {
 }
 
 func (response LogoutProviderdefaultJSONResponse) VisitLogoutProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProviderMetadataRequestObject struct {
+	Provider Provider `json:"provider"`
+	Params   GetProviderMetadataParams
+}
+
+type GetProviderMetadataResponseObject interface {
+	VisitGetProviderMetadataResponse(w http.ResponseWriter) error
+}
+
+type GetProviderMetadata200ApplicationSamlmetadataXMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetProviderMetadata200ApplicationSamlmetadataXMLResponse) VisitGetProviderMetadataResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/samlmetadata+xml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetProviderMetadatadefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response GetProviderMetadatadefaultJSONResponse) VisitGetProviderMetadataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2270,9 +2426,15 @@ type StrictServerInterface interface {
 	// HandleProviderFramePost Handle authentication callback sent as a form
 	// (POST /{provider}/handler/frame)
 	HandleProviderFramePost(ctx context.Context, request HandleProviderFramePostRequestObject) (HandleProviderFramePostResponseObject, error)
+	// FinishProviderLogout Return from the provider's logout
+	// (GET /{provider}/handler/logout)
+	FinishProviderLogout(ctx context.Context, request FinishProviderLogoutRequestObject) (FinishProviderLogoutResponseObject, error)
 	// LogoutProvider Logout from provider
 	// (POST /{provider}/logout)
 	LogoutProvider(ctx context.Context, request LogoutProviderRequestObject) (LogoutProviderResponseObject, error)
+	// GetProviderMetadata Get our SAML metadata
+	// (GET /{provider}/metadata)
+	GetProviderMetadata(ctx context.Context, request GetProviderMetadataRequestObject) (GetProviderMetadataResponseObject, error)
 	// RefreshProviderToken Refresh authentication token
 	// (GET /{provider}/refresh)
 	RefreshProviderToken(ctx context.Context, request RefreshProviderTokenRequestObject) (RefreshProviderTokenResponseObject, error)
@@ -2584,6 +2746,16 @@ func (sh *strictHandler) HandleProviderFramePost(ctx echo.Context, provider Prov
 	request.Provider = provider
 	request.Params = params
 
+	if form, err := ctx.FormParams(); err == nil {
+		var body HandleProviderFramePostFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.HandleProviderFramePost(ctx.Request().Context(), request.(HandleProviderFramePostRequestObject))
 	}
@@ -2597,6 +2769,31 @@ func (sh *strictHandler) HandleProviderFramePost(ctx echo.Context, provider Prov
 		return err
 	} else if validResponse, ok := response.(HandleProviderFramePostResponseObject); ok {
 		return validResponse.VisitHandleProviderFramePostResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FinishProviderLogout operation middleware
+func (sh *strictHandler) FinishProviderLogout(ctx echo.Context, provider Provider) error {
+	var request FinishProviderLogoutRequestObject
+
+	request.Provider = provider
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishProviderLogout(ctx.Request().Context(), request.(FinishProviderLogoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishProviderLogout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FinishProviderLogoutResponseObject); ok {
+		return validResponse.VisitFinishProviderLogoutResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2623,6 +2820,32 @@ func (sh *strictHandler) LogoutProvider(ctx echo.Context, provider Provider, par
 		return err
 	} else if validResponse, ok := response.(LogoutProviderResponseObject); ok {
 		return validResponse.VisitLogoutProviderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetProviderMetadata operation middleware
+func (sh *strictHandler) GetProviderMetadata(ctx echo.Context, provider Provider, params GetProviderMetadataParams) error {
+	var request GetProviderMetadataRequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProviderMetadata(ctx.Request().Context(), request.(GetProviderMetadataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProviderMetadata")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProviderMetadataResponseObject); ok {
+		return validResponse.VisitGetProviderMetadataResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2712,96 +2935,103 @@ func (sh *strictHandler) StartProviderAuth(ctx echo.Context, provider Provider, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Hxtb9s4tvBfIfQ8wOwCitPOzm7vZnA/ZNN0J9M2DZrOdoFB0dDSsc0xRWpIyq7vIP/94hySkmxRttO3",
-	"uRd3PrWxpMPD8/5G/pYVuqq1AuVsdvZbVnPDK3Bg6K8LLuWUF8tLY7TBH0qwhRG1E1plZ9nbxYa5BbDa",
-	"6JUowTADs8ZCyf70+tkF+9uT7/6eMwsFvs2+mzyefDt5/OdJlmcCP/61AbPJ8kzxCrKzDGiJPLPFAiqO",
-	"a7lNjQ+sM0LNs/v7fBudp31UdjF708PqG8vW2pSWzbRhwu1F4H0fzAFkdAnphXnjFtqI/+K08UKXwAy4",
-	"xigo2XSbYmPI4EcH1r9Uq/TyhVYzMW8MlAzUShitKlCO6dn2yuwFzBzTjTtj6wV39NAZriz3DDNQQTUF",
-	"Y3MG0gK7w21NehDv4oMSViB1Tb+NUletDuznytr0foS1DRiPv7CMK7sG40Xs798+ejIqUcLaA0u+omW4",
-	"xKdcSr2+rGq3+ReXDWRnzjSQ76BzNWMWXE60MjAzYBdsLaRkSjs240IyMWNKMwvWIg0R3RUXkk8lsGnj",
-	"/MteGBhXDHA9ZsDWWllgQlkHvJww3PbMaOUYqJJZUKVlAr92C904xtkKcRzbuI7bSux+qrUErmj7N0EU",
-	"xqUYlBOFF+NWx0WJv84E8gAm80nO5sItmmnO5lrPJeRMLx3vuFJzt+hwi2CyPDPwayMMlJHUHa7wgVe1",
-	"BJud/Zx54FmeeehZniH47F2e4Odr+LUB66B8K9xiuKuXjXVsCuzu3y9f/OBcHV6/+55xtA0VihhX2i3A",
-	"MCscsIIrZCzSHw0HO1cbtxBq7uUemcu+e/S43ekCuN9Z2Ou/T1qETgij/dJ4W+g6YVHoZ8u4XUKJaKJJ",
-	"RSvtvDVZLxBTW/MCclboquJMGzblo6bF0jIHUHHcjRg3i49Y6ybIqF7cvn6GAuK8rc9RtHXNf22AKa2K",
-	"UUElWHtRuUcx8dpB1qF1RIVWDpQjza1rGaT09BfrvUEH8f8bmGVn2f877fzcqX9qTwna6wDfrzbcsPE8",
-	"JPWG8nvS/akuN8zyjWXrxWaS3efZM0Nb2kLMwQd3unCV3MYoscftVV+TfUBLx3548/IFq/kcmEMbXWvr",
-	"LGGwo50GbCNdjqz3tolbrVCehbOEeWMgZ057F8ANOoS1UKVed9i/hlIYKFya7yY8ZTOp14wsUnAavK5z",
-	"plVchqwUuyN3ese4KsP/36NPu2NC0UckCSgXXmmIuS+0381+BH4yMvoy67ghfz5uSgbEvs+zH9dL+9lk",
-	"CIEdEqEf3z6/RbfsuFBoPupmKkXBlrDxQYnTS1BsBUbMAhI7lLngxQJOLrRyRssheX7Qaya1mqNjICBg",
-	"WMU3bAlQe0LBA8mUZ5dv+Hy40sWCqzlYBh944SRaH1BxBVZqsA/nxrV2L3WJSJcjFgcc2lpcRaugCPhH",
-	"IQWKMdqSEsXqanZyrRWcvOSuWExoE4FJCPfcOfS2wyVeKQi6zayYqxOhUIuCd8ft1EbXYJzwFoiXK1FA",
-	"Khbmzts9MNxpg86DlZrxKXpsH3bubD/PuEfqqkwQJ/dB4JgRxoiCQsugC6RjyUXAB4qD3yuwls/HtoIw",
-	"G4uekK+TYOte9DB4aB3URC7hoLKHdCjw5tZBjR8HaNwYvqG/RZXA8ur2FfuPvz16nLOf3lwkMcSwdmR3",
-	"a47mi1aFMmcYx4xwf6gZnXj/3GNgQDOsmvcDHR/7hpA+Uj3SqAtk9PQXtL73edanR1JeySOh3dde+9Z8",
-	"E4078uwbG6I0txkK8LhUDcQJY05QJalXjqGtcKwUZZLYUutlU4+QW7gQv5DecselnvtYhgJZyyp6nASs",
-	"eDWCr2kkeG5ZLVeQln7duEJXY1Je8Aq8mzzMa0KkA5hkXOMWrTMYrHje5gXcm7MuxEdLbSnGpBQE7aoB",
-	"xrskg1sWw3ryqUpTDCIsiS1xaMhqzJWt43O4CtJwSBH/MfjAK/pMSDj07U14rWcartRMH/FZ9+79fYKo",
-	"/0jtYpeXnfAjTUKQUWvjuJyw86mlgIeIiulZ0PQoOPhJlzUP6QgfamHAXqlbKLQqE3nqdYOpMkqS9a+w",
-	"RjkhCYsW/+DnAzRcBrMOtFFZqZspJTdh94rg4e7Fkazrc4zWSevMLjIzShaKJQrh+c0VK7iU9rAu+BV6",
-	"2KW0gcLrC97YEf31NmYKC6HKbR+2Tf6eoxq1DkepbgQ0iuxTcFzIMZ9BMmS0mieigr4j3/72mUBx8KUL",
-	"/1YUTwtmRcZa6nnSdhWRdgeTGE/l0ZjhPEYMVvElvC+49dY+Z1JgehoxKnXRVKBcG4PuCxoeYKkLya3d",
-	"ci3B516punGXI6HLRzIxJN1jWYTP5nhgiecBaxSG2k7rMriCXQl0C50O0hqTkJcb7hZkpinNYVPAnOmU",
-	"1+KUimgHtxrW89D3bHTM0/S0C72EnjFYISKd9gedT9i6mGEflLmgLAH1QPEj0m3/bi+zP+q7W8ddYweU",
-	"imXjFtYotQKAdK2LaorfWKpuNHZIFf97LPmGBYRyMEcrvYNT7+UUNj8Al26xDx1fY4kFz9roAqzdaxeH",
-	"dXmlHTPAy01SjW27OqimQqT1EiNVoua7Q+IZvk5tbtxHk0zSs77J914IVWUdAkW9Vom96rUCYxeiviQQ",
-	"r2GWoJ1/hkETGFAF+Ox6bnRTW1rD1/ZaWGiXREWrtXnKgFSDbGRTj2hcdIYMX5lQ4O9pi2FJgqo5PWg3",
-	"tJdk7Z58wSDGOqECi/8/K2HGG+lO56hffz7Ch2+oDriNQ56kdIrTP66XPh8uhY9Lb3oMSxXPMXHpKh++",
-	"gP/kr4+f9HpEf054VjlPJ8cmndWmXdNSpK330kvq0JWlbb1NQ/+Q/HVzOC7B5T1yOW10hM52X07x4+2r",
-	"a/YWpuw5bNgtuBRh/5og7BI2x2foyOyBLuxuBgGmdvBCz3XjxvfwluJyqqsavaaaw0I3smRzzRR8cJR6",
-	"crWh+H24EUngf0r54Z02oH+T6qnfs4VztcX0UeqCy4W2IyngYDuvalCivAj5wp6KZSlsocnvxrgq98VR",
-	"ioJUWWuhqJzLHYMPwiYCD2+g3tumxlzGV8iON1WifE/29T0mPELN33M5f+8z7o8GSc245Ku/rJf2fWNE",
-	"8mH0z+/xyUevbhviwqcBQYMn1Ey/jyw4rKdh1709psDs2eU46sdyKR/KQkrXbrpkfaSo1zbyHEhpQ32S",
-	"HoCxWk3YJYmsb/5SGXkKjFMGPZTPUtha8s31aOQfylHhPSrWpouUVTLx6oGgNxgvSxOCoWFFUhSuMQlE",
-	"fnr9Yqc8FmoaLHxypObHWsXe0QN0c70WfL/TvxNpd630RCzzL18YI+NwB2p1R6xwfAnfh7bxujWbLUsX",
-	"3DKlFTwsoplJvbbprgLv1ahwfRRRTBbJjIVZirhOjHZqXTc1KUPoJ9HGP4gtid1ntEYyN904zJnnNM2A",
-	"0VzRN8EYUySlwgknk44TZRHFwi50usI9HuktMXzVs47wIaI9poxIzj7EXh63fFsUIkPe7ZHAWFk7Pvra",
-	"cYVkceyE3Rj9YdM+sKhfQfVjvi4oYE4EZgVmJW/GS00R6ImtoRAzUTD/iV87bQU+qdDWB//gKtsRG/nG",
-	"squnHnyshs/5irpS6SQr3dBHkHPDlYOS0St2p6VvhZrL0NO3DzRNL8RY5SNhkxJ5Vvvo6NAwZRQPhYrd",
-	"Kikh/8mCudB6KWBPq5M6CfQSZURSVALJF2RAcuvsaCH33B1oJ4U4rRJSiiBnhxW7Az62KdTaC/LiD9fd",
-	"6AXbdDDfypjzLoem4RSqL4YyNy/LZFVbuWNSaLfVDcS1GA3B4D9GN/PFw5yNbab73fwOAofpbmk8CHez",
-	"j+770o+wQRSaRBeQWadRa7pICVEdi9UPqcuOHOxuJgAZ7gRJB0VjhNvcIqjQ4QFuwJw3ftzJ//Usmrsf",
-	"376JwzU0+kVPO3JiAuRLxqhFEQbN6fifukGdtpF0whuaY4pcrcVz2PixB/jgwCgun+oiYbe7yiMuxJ72",
-	"C82hzukxsmenp+1yE6FPS11YKpuekqEOjo+mKfysSsCxXWEvuCw5oBGZfn5zRUNgvUKp7yGdoZ7RuIkv",
-	"JM2EEnYBvo0n9Ry1jNr/bQ0omrg89PZ8wZ/af3mULLBMuJyF8T6vwlQhaUHTiAjZovVCFIuxMm4c+7Bd",
-	"Tc36ucmSUdLMtns/XVDHQx1uANIyx+US4yPhWKOqMKKBYi9FAUGTAu3PaxpQ+XbyaED89Xo94fR4os38",
-	"NHxrT19cXVxe317SN12Utisn5zdXWZ6twFjPrMeTR/59XYPitcjOsr9MHtOyNXcLErzTSctwLzerx6dF",
-	"z51ISM22XQOUGDyzwgDxkPs+mJ/nEFpdldlZdiGBm55/2hlP+/bRd2POlzyVsMxApVdIRxJEqtiNmYwW",
-	"tK+AexvQVBU3G5oSQ0D7/SBqKp/THCWNeK21WWbv7vNsDgnbf9OE4bIIJA5F+q69lGSgyQ34GEsopxkP",
-	"y+e0fmgFBLcRBigLbsyGceYnmnJmm2LhOzDaerRDHpag+BVK8T6KP/pso1y9VUYGuTo20hhwqMS2U0k0",
-	"TWCdkJJJsQLrIxVQ3kt+JMOD0c/Ofv7tPt+2+D+/u3/XF4l/gmvZcbw03OdJlfllvbSTSMCkvLxJGCjf",
-	"sZANWkS0qpYmEKmrjJLkC/D+uZ2w8/iq8w1WepEVugJLdigWu6uhXPwT3A19S9N8aanYT2P68D7P/uKV",
-	"dv/L/Sm1T9VcZFMw7jTchnRpTEsKst7H8WpBrSTkFsqbAj9Cn2TWObW4LKqdHxW0sXRAAXPBVZysR0cm",
-	"ZZLiL+IqX1ALt9pjCT08x61+vDaZFSU3P6dLDLo9J7HQ1rXO7DTbVrSrbeJxRKnHMb8FMrSfsOAorw3w",
-	"Uuxl9nVs/rEpzLQJk7InTY2mq9QKMHkQMqQJGN7iAwxv9Qw/LBY+GCkbjLiZXTTupAxVgIFQvG7R+R2l",
-	"4rVvdd7n2V8f/eWrrXrdNVl/V3m89f0SZ/hsJgo2xVBTOQr9voxYrkHKk6XSa3X6CZ7De1GavQiD6dQc",
-	"CenYTBjrKCSP7RM/65sUwv+dXmC3d9djFtWj2L96M+HR/Pdo/2mUnhldHcgrZuAKn6aMUv0tSPkcsfm/",
-	"R35NncCTYrcVmLbJHKMarWhqnkS8Gz8ywKXc+L8s+9OrGtTVU3ahlYLCsadtH/Hx5NFut3zAk1R78gsa",
-	"5tRyI9HzsB86+Wyx1BD2McxcPT4NM3n29Ld2hu9+lIdtqShOjto2gY5TzZYLGqfj44cKommlelPJN7tT",
-	"0Ow5dEOCFVTabHqnN32NGxGxfD2mmPG0Q751oDdp7Nttb49+u9QhgMSBvv4E/PEHP959QYmMex+RwoAw",
-	"id533up8ncNk1zokvnEK1LZnbGOZ5ivkiM+oddU4tl5gSh6l0wtrT2fOy0ooYZ3Z0ZetBsG4knSQ6fSa",
-	"ouqK00zPZphisGnjnPbjxxhuDoX4hbDupl3rC4rLVudkRGa6/ljQSm3KeCQZtvuQn27SEJEtuP2OTY9D",
-	"rVvomBNnEg5mgf78FBdVr74/Vv6Oc4jeEFAtPGlzYmX7S5dotqr5IwwLJfuwxcAnX7ZPqv3HHtU8R9Mt",
-	"ylAPo9Ixkcn3CtYLXTGl/Zlh9PaBeF+nEuTbQ5ZRrNLrXnR9gEPu8bcodvenC65KCeZ0Fs+5pqNNvgw1",
-	"6FBLCJRPVMXhQxHOErpFHEYPXtW23MpZYYA72Cmfo89FhGz0xY10ccDDn2r1Uh3c6TVwIzchxo2nVMn6",
-	"+kEaJpQVZRil4HPIGbe9WDgea9wW+B+IINF4+OO/A2+bYm33Smt6MmTngXdpnPiI9/zR7SNevFSro9bd",
-	"ugLkoR9sN4UPfntlbTYWG+xXE88ASiS+PfLt9rzzpxpsLwq7R7KLQIe+T916gxLxWo/16y2vIFbp/nn5",
-	"horxE0bsJQUAtWLc0Fnv0qdy7blqyjKOEtkbn93/IbZ/iO2O2PoKErfhbox9UrzjKvyULQ2TJIX7Mhru",
-	"eBoSQ9+cFRJ4jExCQwnF3MBKR6cymF8KM3DC+bjSBzMTdu0PR06BipfxfKS/sMM2fkKEW4aZfCLwJPRv",
-	"uuO7X045jpTl7WtNvmjutDOqnYh4bj39Zo2UGyb1fA6UTvgOczyT6gcUGyV9rjoY7ObSarYSVrhdvmKo",
-	"0hvTDuHa46975cfuxS2hcYk7q4S1Qs1zZnUIPvx5sopvqG/lLXH/FpnPFe71xzR2wz3PNr927+D5sRob",
-	"Iv3jsobG0O0hUXmp9+cThThT+JKrTWj5cce0KoBVfOn7pNTgC6HaICocKuNrj1lUqjfh2OmXU8n2SqjP",
-	"p77+Xp//WXq+dVA92U7xAyoxs4mIUM+7vbjKzyYFI3wXz6ff+dsV6Lz/6FH1r63W1zpkalFuewluOIMW",
-	"L+r6Ggob6LvrfOOx6s8YMNI0f5uBJoLF45TuiweKfyjeH4r3Oysem27YzavbNw/wnNRXH/WbtxBD3Rj/",
-	"jHk+fzgtVEt94DunCaIQIVngEsqt+xnDmE93HVIM3OmOQW5peGao3LeIcVTMcz/N+QlaPZzO7pVk5uD8",
-	"HM8Zu6NTIXfhBjPRlmt0DQpMzu7iaZG7cN3hDtXuetd/3dFNfGGWiFonjBfOMimWEBcau3JuJvU6G7tr",
-	"cHByJXUS+vNbp53zQ0agIITKWb+cteZ0m1t7xxvSeMKuHKvCxYZ0h6WvzibvhSTI+6/+S5/NvEOy/WfH",
-	"IuRQt7IUGNuhdQoIML/SGB49VmYPaRKFHHnXYIZ76YJAjVxbuaVgD7p3rgdh+2LXeO7Ph8C6aYcfH3rV",
-	"2i24k7HzDm+Syp8zB4pVQjUObO6bypSvkwEIlIgGYZIduoLtq7bBaEf+RBD6qbFbRi3dYNC/ledT6x1k",
-	"+XYXDPZg3N7vHZZByZGsd/9taOgPpqDbM8ZnTx49etLeBJJQ/3/QXSHrBXewAkPjN3EugLowvfZ2mMnp",
-	"gL1rNzLwRLj3PIytt/PnoY5Y9rp1lLBt308cZ7y3STPE/DlsbN5rxCNwfyGTmulgtrQFtl5oZqAAsQLS",
-	"mpA2disl+hEpw7QzQ+ErQD0wXX9s5OvdoZc4tuqpHe0suZk+3G4ecwj3mTbtDYA2nCLivZFyNOvx6hV/",
-	"n3I4NXFexDs+Irm3+6/DpW6MnqLyV7qho2RxMmFndqsHMsx/3b+7/+8AAAD//w==",
+	"7H1tc9s2tvBfwfB5Zro7l5adNG3vunM/uE6ydZM4HjvZ7EwnE0PkkYiKBFgAlKzb8X+/cw4AkhJBSc7b",
+	"3p3bT41FEjg476/oH0mmqlpJkNYkp38kNde8Agua/jrnZTnl2eKZ1krjDzmYTIvaCiWT0+RdsWa2AFZr",
+	"tRQ5aKZh1hjI2V+un5+z73948reUGcjwbfZk8mjyePLor5MkTQR+/HsDep2kieQVJKcJ0BZpYrICKo57",
+	"2XWND4zVQs6T+/t0E5ynfVC2IXvTg+obw1ZK54bNlGbC7gTgQ3+ZPcCoHOIb88YWSov/5nTwTOXANNhG",
+	"S8jZdBNjY8DgR3v2fyaX8e0zJWdi3mjIGcil0EpWIC1Ts82d2UuYWaYae8pWBbf00GouDXcE01BBNQVt",
+	"UgalAXaLx5r0VrwND3JYQqlq+m0Uu3K55zwXxsTPI4xpQDv4hWFcmhVox2J/e3zywyhHCWP2bPmatuEl",
+	"PuVlqVbPqtqu/8HLBpJTqxtIt8C5mDEDNiVcaZhpMAVbibJkUlk246JkYsakYgaMQRwiuEsuSj4tgU0b",
+	"6152zMC4ZID7MQ2mVtIAE9JY4PmE4bFnWknLQObMgMwNE/i1LVRjGWdLhHHs4CocK3L6qVIlcEnHv/Ks",
+	"MM7FIK3IHBu3Mi5y/HUmkAYwmU9SNhe2aKYpmys1LyFlamF5R5Wa26KDLSyTpImG3xuhIQ+o7mCFO17V",
+	"JZjk9NfELZ6kiVs9SRNcPnmfRuh5Db83YCzk74Qthqd61RjLpsBu//nq5c/W1v712x8ZR91QIYtxqWwB",
+	"mhlhgWVcImER/6g42Jlc20LIueN7JC57cvKoPWkB3J3Mn/WfRy1ARwTRbm68yVQd0Sj0s2HcLCBHMFGl",
+	"opa2TpusCoTU1DyDlGWqqjhTmk35qGoxtM0eUCy3I8rN4CPWmglSquc318+RQazT9Smytqr57w0wqWQ2",
+	"yqi01k5Q7pFNnHSQdmgNUaakBWlJcuu69Fx6/Jtx1qBb8f9rmCWnyf877uzcsXtqjmm1a7++2214YO1o",
+	"SOIN+Y8k+1OVr5nha8NWxXqS3KfJc01H2gDMwp09LmxVbkIUOePmrtekH1DTsZ/fvHrJaj4HZlFH18pY",
+	"QxBsSacG05Q2RdI73cSNksjPwhqCvNGQMqucCeAaDcJKyFytOuivIRcaMhunu/ZP2axUK0YayRsNXtcp",
+	"UzJsQ1qK3ZI5vWVc5v7fH9Cm3TIh6SPiBOQLJzRE3JfKnWY3AG91GWyZsVyTPR9XJQNk36fJL6uF+Ww8",
+	"hIvtY6Ff3r24QbNsuZCoPupmWoqMLWDtnBKrFiDZErSYeSC2MHPOswKOzpW0WpVD9PysVqxUco6GgRYB",
+	"zSq+ZguA2iEKHoimNHn2hs+HO50XXM7BMLjjmS1R+4AMO7BcgXk4NS6VfaVyBDof0ThgUdfiLkp6QcA/",
+	"slIgG6MuyZGtLmZHl0rC0Stus2JCh/BEwnXPrEVrO9zitQQv28yIuTwSEqXIW3c8Tq1VDdoKp4F4vhQZ",
+	"xHxhbp3eA82t0mg8WK4Yn6LFdm7n1vHThDugLvIIclLnBI4pYfQoyLX0skAyFt0EnKM4+L0CY/h87Ci4",
+	"ZmPQEvJVdNm65z0MHhoLNaFLWKjMPhnytLmxUOPHfjWuNV/T36KKQHlx85r95/cnj1L29s15FEJ0a0dO",
+	"t+KovmhXyFOGfswI9YeS0bH3rz0CejD9rmnf0XG+r3fpA9YDjjpHRk1/Q+17nyZ9fET5lSwS6n3lpG/F",
+	"10G5I82+Md5Ls+shA49z1YCd0OcEmZN4pejaCstykUeRXSq1aOoRdAvr/ReSW255qebOlyFH1rCKHkcX",
+	"lrwagVc3JThqGVUuIc79qrGZqsa4POMVODO5n9YESLdglHCNLVpjMNjxrI0LuFNnnYuPmtqQj0khCOpV",
+	"DYx3QQY3LLj1ZFOlIh9EGGJbotCQ1BgrG8vncOG5YZ8g/jT4wAn6TJSw79sr/1pPNVzImTrgs+7d+/sI",
+	"Un+KnWKblh3zI068k1ErbXk5YWdTQw4PIRXDMy/pgXHwky5qHuIR7mqhwVzIG8iUzCNx6mWDoTJyknGv",
+	"sEZaURIULfzezvvVcBuMOlBHJblqphTc+NNLWg9PLw4kXZ9itE9cZraBmVGwkC2QCc+uLljGy9LslwW3",
+	"Qw+6mDSEdM1zpauYNNycvXrZhvP0x+PJCftJyFzIuelSR99Ovps8+euQLNdQ8vXeUCX4io7maZA98h3Z",
+	"nC8BtVPwjHtpmYEmQQjHhRs3DE9TZMApN/D9E2Q+tQT2+Lvv2QvxE+4lTMiTxX2CORcR4t2AbZNHkXiA",
+	"4lf6FLVKxZDV42QckImioHPejJ3KmYIpFELmm67GJjl6/sSoEj9Iw4aF3o8B+xQsF+WYaSdR10rOI85b",
+	"39/a/Pa5QKl1GSb3VtAiBvSSbGqp5lGKZQF3e2NNh+VR1+4sOHZG8gV8yLhxRjllpTDWebkIUa6ypgJp",
+	"21Bhl2/3AIOaldyYDQ/Au0YXsm7ssxEP8yOJ6HMjY8GeC7q5J4mjAWskRkRWqdxb7G0OtIWK+9KNjvDL",
+	"FbcFWVOKRtkUMLQ95rU4plzn3qP6/dzqOw66S2d46UJjrmYMlghIp6S9ao6YpJAI2ctzXlg86B7jB2RF",
+	"3Lu9BMxB36E6bswAUyG73641ii2/QDwlSbbiG0OavTFDrLjfQ2bebyCkhTka0y2Yei/HoPkZeGmLXeD0",
+	"7IswaDsyMGanXhyWT6SyTAPP11ExNu3uIJsKgVYLDCgIm+/3saf/Ona4cVeKeJKe9VW+cxZQVFben1cr",
+	"GTmrWknQphD1M1riGmYR3LlnaARBg8zAJUHmWjW1oT1cCrZdC/WSqGi3NpwcoGoQNK7rEYkLPgvDVyYU",
+	"nzncovcYwWpKD9oD7URZeyaX1wkuqU+U479Pc5jxprTHc5Svvx7gaq0pXbsJQxrFdIzSv6wWLm2RCxc+",
+	"XPUIFqtxYHzZJahcneWH7x790CvlRXwxXs7jOQwdTz7ETdNCxLX3wnHq0JTFdb2Jr34X/XW93y/B7R1w",
+	"KR10BM9mV+j3y83rS/YOpuwFrBk6cxHEfhdB7ALWhydSkNgDWdg+DC4YO8FLNVeNHT/DOwqfKP2t1YpS",
+	"Q4VqypzNFZNwZylDwOV6FXzPzYOUtPzbmB3eqta6N8nN/ZEV1tYGo/xSZbwslLEHurWva5AiP/dh3Y7E",
+	"ci5MpsjuBr8qdTls8oJkXishycvmlsGdMBHHwymoD6apMeR0iczDVZXIP5B+/YAxipDzD7ycf3CJkY9e",
+	"kmqm0Vd/Wy3Mh0aL6MNgnz/gk4/e3TREhU9bBBWekDP1IZBgv5z6U/fOGFtmxynHQT+USumQF2KydtXl",
+	"VEZyr2291UJZGp9GpgegjZIT9oxY1tXoKds/BcYp0THkz1yYuuTry1HP32cN/XuUU4/nkqto4NVbgt5g",
+	"PM+1d4aGiWOR2UZHAHl7/XIri+lTT8x/cqDkh5TSzg4RNHO9Tol+5L/laXcdDxFf5h8uf0nK4Rbk8pZI",
+	"YfkCfvTV/VWrNluSFtwwqSQ8zKOZlWpl4sUf3ksl4v7IohgskhrzLS9hn+Dt1KpuahIGX/ajg9+JDY7d",
+	"pbRGIjfVWIyZ59R0gt5c1lfB6FNEucIKW0YNJ/IisoUpVLwQMe7pLdB9VbMO8d6jPSTbS8be+14OtnST",
+	"FQJB3u/gwJAAPdz72jKFpHHMhF1pdbduHxiULy/6IV4X5DBHHLMMo5I34xnBsOiRqSETM5Ex94nbO64F",
+	"Pikf2l/+wcnQAw7yjWEXT93yoWhBaT4vcMMgK953gUvONZcWckavmK3OCyPkvPStF+aBqumlGMt8RHRS",
+	"JM5qHx3sGsaU4j5XsdslxuRvDehzpRYCdlSkqeBDL1FEVIpKIPo8D5TcWDOabz+ze6p+3k+rRFkKz2f7",
+	"BbtbfOxQKLXnZMUfLrvBCrbhYLoRMaddDE09RL3MNMp0tPgg7SEhtN0o2uJejHqV8D9aNfPiYcbGNNPd",
+	"Zn4LgP14N9TFhafZhfdd4Yc/IDJNpFjLjFUoNZ2nhKCO+er7xGWLD7YP4xcZngRRB1mjhV3f4FK+EAdc",
+	"gz5rXFea++t5UHe/vHsTeqCoQ4+edujEAMiljFGKwhrUTuV+6vqp2nrfEW+o3SxQtRYvYO26U+DOgpa8",
+	"fKqyiN7uMo+4EXvaTzT7PKeDyJweH7fbTYQ6zlVmKG16TIraGz5qenEtRR7GdoedyyXRPppA9LOrC+rV",
+	"6yVKXanvFOWMKjsukTQTUpgCXImkVHOUMurSaHNAQcWlvgTrEv5UpU0DZ4FhwqbMd2E6EaYMSbs0dfKQ",
+	"LloVIivG0rihO8d0OTXj2ltzV7BhmyW6zqnjPg83WNIwy8sF+kfCskZWvpMG2b4UGXhJ8rg/q6mP6PHk",
+	"ZID81Wo14fR4ovT82H9rjl9enD+7vHlG33Re2jafnF1dJGmyBG0csR5NTtz7qgbJa5GcJt9OHtG2NbcF",
+	"Md7xpCW445vlo+OsZ05KiNX1LgFydJ5ZpoFoyF250rXdCCUv8uQ0OS+B65592uoifHzyZMz4kqWiCl2l",
+	"lohHYkTK2I2pjHZplwF3OqCpKq7X1MyHC+22gyipfE7trtSJt1J6kby/T5M5RHT/VeNrfmGR0LvqmivK",
+	"khQ0mQHnYwlpFeN++5T296UAbzZ8n2vGtV4zzlzjWcpMkxWuAqOMA9vHYRGMXyAX78L4yWfruOvtMtJv",
+	"15GRurV9JrZtHqOmD2NFWbJSLME4TwWks5IfSXCv9JPTX/+4Tzc1/q/v79/3WeLvYFtyHM4N92lUZH5b",
+	"LcwkIDDKL28iCspVLMoGNSJqVUONolT8R05yCXj33EzYWXjVugIrvcgyVYEhPRSS3dWQL/4O9oq+pabL",
+	"OFfsxjF9eJ8m3zqh3f1yv5nwUyUXyeSVO/UgIl4a3aKCtPdhtCqolITUQn6T4CYdosQ6oxKXQbFzHZ0m",
+	"pA7IYc64DB0TaMjKMorxl2GXLyiFG+WxiBye4VE/Xpr0koKbX+MpBtWOsxTK2NaYHSebgnaxiTyOIPUo",
+	"5o5AivYTNhyltQaei53EvgzFPzaFmdK+KeWoqVF15UoCBg+i9GECurf4AN1bNcMPs8I5I3mDHjczRWOP",
+	"cp8FGDDFdQvOv5Arrl2p8z5Nvjv59qvtetkVWf+l/Hjj6iVW89lMZGyKrqa05Pp9GbZcQVkeLaRayeNP",
+	"sBzOilLvhe8/ouKID8dmQhtLLnkon7iW7CgT/ntage3aXY9YlI9i/+i17gf138P9p2Ga+rl2xxUzsJkL",
+	"U0ax/g7K8gVC838P/YoqgUfZdikwrpM5ejVK0nADsXjXfqSBl+Xa/WXYX17XIC+esnMlJWSWPW3riI8m",
+	"J9vV8gFNYuXJL6iYY9uNeM/Deujks/lSw7UPIeby0bHvyTPHf7Q9fPejNGxTRaHB17QBdGg+N1xQOx0f",
+	"n/0IqpXyTTlfbzersxfQNQlWUCm97g3Zuhw3AmL4akwww1BKujF3HVX27bE3O/RtbFYjMnfZH1Q4fD7n",
+	"/RfkyHD2ES70ABPrPXFa5+vM/F0qH/iGLlDTjkKHNM1XiBGfU+mqsWxVYEgeuNMxa09mzvJKSGGs3pKX",
+	"jQLBuJB0K1NTsaTsilVMzWYYYrBpY61yXeLobg6Z+KUw9qrd6wuyy0blZIRnuvqYl0ql8zA5Dpt1yE9X",
+	"aQjIxrr9ik2PQq1Z6IgTehL2RoFuzI2LqpffH0t/hz5EpwgoFx7VOSGz/aVTNBvZ/BGC+ZS9P6Knk0vb",
+	"R8X+Yydqz1B1i9znwyh1TGhytYJVoSomlRvtRmvvkfd1MkGuPGQY+Sq96kVXB9hnHv8IbHd/XHCZl6CP",
+	"Z2EcOe5t8oXPQftcgsd8JCsOd5kf+bRFaEb3VtW01EpZpoFb2Eqfo81FgEywxU3ZTlq44WPH1d6cXgLX",
+	"5dr7uGGYmLSva6RhQhqRQzsCQaMcnS8cpk83Gf5nQkhQHm5Ke2BtY6TtXmlVT4Lk3PMutRMf8J4bWzng",
+	"xWdyedC+Gze1PPSDzaLw3m8vjEnGfIPdYuIIQIHE4wPfbsfSP1VhO1bYnpzPPB76NnXjDQrEazVWrze8",
+	"gpCl+/uzN5SMP/Wt4SgAIJeMaxrJz10o146/U5QxcWNQwnS3sFA+X1BX9IRd2PbKE2Fo4Ke7RWYgr98Y",
+	"3zXpmo5Uo32a2RAMlTAGddwsOI7unoC0rwroVouHTBjtlbcrl5r4U+Y+k8xR5eYnla93mOu7o9VqdYQk",
+	"O2p0CRIVd364/d6Y3LsfXsPxby7rLu3Gjb/3ZZfoj9hX16K8w7d247tOtLel1F/o0++k5jNL/rbvKfId",
+	"0CSBU5hz2SsPhxnighs/nO2SxykzinQIGlBvcd0QVaHK3KQb+80VJTmCNeZ1PRTl51Q8b/1ud+KPl+Nt",
+	"e+G5YkujbsAzcjfIw+6X+MTqLV3V1OrtQZf6A3in45m4NXkWmKKlMCBVsxJ4CAV8BRftioalCl7coGHQ",
+	"639hXSDnoocJu3RD41OgakGYG3cq3zSuJYsbtoJYXckxwFV3rcGXU+gH6t/N656+aLJiazYiEmLcOPzN",
+	"mrJcI2/MgeJ3J7NhVt91BDeydMmhwSQFL41iS2GE3aYrxga9uQgfHz36ulchbV9o5TsF8GTetSAl1Nc9",
+	"FV9TodiJUP92rc8VX/X7orbjK0c2t3fvQo5DJbYCy3Nu+b4cyoiarxpjKazD+Koxp6FpTuRpa4pSKs1P",
+	"2GvCy4KGkHsdy4YVfEm3aHmx917ak5Mn8Vq7/+5VgPyLi+nDpM7wqgxY/Y+7j4jj22sCwiqfOUmNLjPt",
+	"UXUYPJRdfCbmsKxOo+kSrqDrqTfDJXJCz/crLte+JYNbpmQGrOIL18dCDRjeeA8Yb8gZ1w6yQNw3/vaG",
+	"L8ca7c2Kn0/bu+vx/neZhY37XqLlbtdAGDJPur0gQunu/kfXO+pt9m245uXWXVJE1+aM3vjyta3ApfKZ",
+	"tMC3vQSknxEO911+Df3u8bvt54fbST5bQO+nrdoMYSSYP0zovngs/Kfg/Sl4/2LBY9M1u3p98+YBlpP6",
+	"nkbt5s0gXB6zfC4s89Us5zDNqcPTO9QGeAn5xjXHvg2zu1Uw5Ajoql5uqLlxKNw3CHEQzDPXbf8JUj2c",
+	"numlzOdgXZ/lKbulqb1bn5brLi5SNUjQKbsN03y3kSSDVd3zt7q8pQttfa8nlbYZz6xhpVhA2Gjs5tZZ",
+	"qVbJ2JW9g8nC2E0Vn187bc13aoGM4Csb/XLDitOlqO1VqYjjCbuwzl+fAqOroF31LHq9Mq28+wbdeELo",
+	"FtH2Xx2JkELdzqVA3w61kweAuZ3G4OiRMnlIET+aeAmZtzYjFL/9eUPAHnR9a2+FzfvRw1y2c4HR//ax",
+	"40NvLL0BezQ2j/YmKvwpsyBZJWRjwaSu6YdSg6QAPCaCQpgk+zJNX7VNgU7kJjbRTo1d1m3ohpn+5Xaf",
+	"GiWR5tve0OuDcX2/s5kROadkvWvkfcPVYEqlvQPi9IeTkx/am5oi4v8T3eXUpkPxm9C3RVXyXvuR75ns",
+	"FnvfHmRgifDsqR8raueDfJ0n73VTUMC2eZ9cmMHZRM0Q8hewNmmvUQoXd/caypnyaksZYKtCMQ0ZiKUr",
+	"9PiwsdspUi+OKaatHjeXMOwt0/UvjHy93ZQYxgoctoOeJTPTX7frlx+u+1zp9iJd46c8eW/kB9V6uBrL",
+	"/W8J/FTbWRbuYAro3uyPGW51pdUUhb9SDY36hs6xrd7a3pK+P/f+/f3/BAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -58,6 +58,30 @@ const (
 	CodeAdmissionOrg      = "admission_organization"
 	CodeAdmissionGroup    = "admission_group"
 	CodeAdmissionUser     = "admission_user"
+
+	CodeSAMLMissing      = "saml_response_missing"
+	CodeSAMLSize         = "saml_response_too_large"
+	CodeSAMLEncoding     = "saml_response_encoding"
+	CodeSAMLXML          = "saml_response_xml"
+	CodeSAMLUnsafe       = "saml_response_unsafe"
+	CodeSAMLShape        = "saml_response_shape"
+	CodeSAMLUnsolicited  = "saml_unsolicited"
+	CodeSAMLStatus       = "saml_status"
+	CodeSAMLUnsigned     = "saml_unsigned"
+	CodeSAMLMisplaced    = "saml_signature_misplaced"
+	CodeSAMLAlgorithm    = "saml_signature_algorithm"
+	CodeSAMLSignature    = "saml_signature_invalid"
+	CodeSAMLIssuer       = "saml_issuer"
+	CodeSAMLDestination  = "saml_destination"
+	CodeSAMLRecipient    = "saml_recipient"
+	CodeSAMLRequest      = "saml_request"
+	CodeSAMLClock        = "saml_clock"
+	CodeSAMLConfirmation = "saml_confirmation"
+	CodeSAMLContext      = "saml_authn_context"
+	CodeSAMLSubject      = "saml_subject"
+	CodeSAMLAudience     = "saml_audience"
+	CodeSAMLEncrypted    = "saml_decryption"
+	CodeSAMLEncryption   = "saml_encryption_algorithm"
 )
 
 // codes is what each code means, and what to do about it. docs/errors.md is made from it.
@@ -118,6 +142,30 @@ var codes = map[string]string{
 	CodeAdmissionOrg:    "The user is in none of signIn.admission.organizations, or the claim that organizationClaim names is missing.",
 	CodeAdmissionGroup:  "The user is in none of signIn.admission.groups, or the claim that groupsClaim names is missing.",
 	CodeAdmissionUser:   "Neither the user's verified email nor the user's id at the provider is in signIn.admission.users.",
+
+	CodeSAMLMissing:      "The callback has no SAMLResponse, or several. A provider that answers with a redirect or an artifact must be set to HTTP-POST.",
+	CodeSAMLSize:         "The SAML response is larger than 256 KiB. Let the provider send fewer attributes or groups.",
+	CodeSAMLEncoding:     "The SAML response is not base64.",
+	CodeSAMLXML:          "The SAML document is not XML, or is XML that two readers may read differently.",
+	CodeSAMLUnsafe:       "The SAML document has a document type, a comment, a processing instruction, or is nested or branched beyond all need. None of it is read.",
+	CodeSAMLShape:        "The SAML document is not one Response with exactly one assertion, uses an ID twice, or lacks an element that must be there.",
+	CodeSAMLUnsolicited:  "The sign-in did not start here. Start it in the portal; dangerouslyAllowIdpInitiated lets the provider start it.",
+	CodeSAMLStatus:       "The provider did not sign the user in; the log names its status code. NoAuthnContext and RequestedAuthnContext point at authnContext, InvalidNameIDPolicy at identifierFormat.",
+	CodeSAMLUnsigned:     "The SAML Response or its Assertion is not signed. Let the provider sign both, or set wantAuthnResponseSigned or wantAssertionsSigned to false, one of them.",
+	CodeSAMLMisplaced:    "A signature stands in another place than in the element that it signs, or signs something else. Somebody may have rearranged the document.",
+	CodeSAMLAlgorithm:    "The SAML signature is made with an algorithm that is not accepted: SHA-1, HMAC, or a transformation beyond exclusive canonicalization. Change it at the provider.",
+	CodeSAMLSignature:    "No configured certificate verifies the SAML signature. Compare cert, or the provider's metadata, with the key that it signs with.",
+	CodeSAMLIssuer:       "The SAML document is from another issuer than idpIssuer, or than the provider's metadata.",
+	CodeSAMLDestination:  "The SAML Response was sent to another address than our callback. Compare the assertion consumer service at the provider with the callback in GET /{provider}/metadata.",
+	CodeSAMLRecipient:    "The SAML Assertion is meant for another recipient than our callback.",
+	CodeSAMLRequest:      "The SAML document answers another request than that of this sign-in, or none.",
+	CodeSAMLClock:        "The SAML document is not valid at this time, within acceptedClockSkewMs. Compare the clocks.",
+	CodeSAMLConfirmation: "The SAML Assertion has no bearer confirmation, or one without an end.",
+	CodeSAMLContext:      "The provider signed the user in in another way than authnContext asks for. Let it ask for more, or leave authnContext out.",
+	CodeSAMLSubject:      "The SAML Assertion does not name its user with exactly one NameID.",
+	CodeSAMLAudience:     "The SAML Assertion is meant for another audience than audience, or for everybody. Compare it with the provider's entry for us.",
+	CodeSAMLEncrypted:    "The SAML Assertion is encrypted and cannot be opened. Set decryptionPvk, and give the provider the certificate of GET /{provider}/metadata.",
+	CodeSAMLEncryption:   "The SAML Assertion is encrypted with an algorithm that is not accepted: RSA-OAEP with AES-GCM, or with AES-CBC inside a signed Response, are.",
 
 	CodeGuest: "The guest provider is for development. Set dangerouslyAllowOutsideDevelopment only if anybody may come in.",
 }

@@ -14,6 +14,12 @@ type Kind struct {
 	Title string
 	// Flat is true if the config has no environment level (proxy providers, guest).
 	Flat bool
+	// FlatKey is a key that tells a config without the environment level from one with it, for a Kind that may have either; empty
+	// for all others.
+	FlatKey string
+	// StateField is the field that holds the state, for a Kind whose upstream answers with a form that its own page posts; empty for
+	// a redirect.
+	StateField string
 	// New reads the config and returns the provider. It does not use the network.
 	New    func(Setup) (Provider, error)
 	Scopes Scopes
@@ -55,7 +61,7 @@ func Kinds() []Kind {
 }
 
 // KindOf finds the Kind of one config entry: the explicit type, else the id itself if it names a Kind, else oidc if the
-// entry has a metadataUrl, else oauth2 if it has authorizationUrl and tokenUrl (design D13).
+// entry has a metadataUrl, else oauth2 if it has authorizationUrl and tokenUrl, else saml if it has an entryPoint (design D13).
 func KindOf(id, explicit string, has func(key string) bool) (Kind, error) {
 	name := explicit
 	switch {
@@ -66,6 +72,8 @@ func KindOf(id, explicit string, has func(key string) bool) (Kind, error) {
 		name = "oidc"
 	case has("authorizationUrl") && has("tokenUrl"):
 		name = "oauth2"
+	case has("entryPoint"):
+		name = "saml"
 	default:
 		return Kind{}, fmt.Errorf("unknown provider %q: set type to one of %v, or give a metadataUrl", id, kindIDs())
 	}

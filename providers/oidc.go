@@ -64,7 +64,7 @@ type oidcGrant func(ctx context.Context, form url.Values, invalidGrant *Error) (
 type oidcProvider struct {
 	spec      oidcSpec
 	config    oidcConfig
-	discovery *oidcDiscovery
+	discovery *published[oidcParty]
 	upstream  *upstream
 	redirect  string
 	now       func() time.Time
@@ -102,9 +102,10 @@ func (v oidcSpec) open(s Setup, c oidcConfig) (Provider, error) {
 		return nil, err
 	}
 	up := newUpstream(s.HTTP, c.Timeout)
+	d := &oidcDiscovery{spec: v, config: c, auth: auth, upstream: up, redirect: s.CallbackURL, now: s.Now}
 	o := &oidcProvider{
 		spec: v, config: c, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log,
-		discovery: &oidcDiscovery{spec: v, config: c, auth: auth, upstream: up, redirect: s.CallbackURL, now: s.Now, log: s.Log},
+		discovery: newPublished(d.discover, v.metadataLife, s.Now, s.Log),
 	}
 	if v.logout {
 		return oidcLeaver{o}, nil
@@ -149,7 +150,7 @@ func (o *oidcProvider) Start(ctx context.Context, in StartInput) (Redirect, erro
 	if err != nil {
 		return Redirect{}, err
 	}
-	party, err := o.discovery.party(ctx)
+	party, err := o.discovery.current(ctx)
 	if err != nil {
 		return Redirect{}, err
 	}
@@ -182,7 +183,7 @@ func (o *oidcProvider) Handle(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	party, err := o.discovery.party(ctx)
+	party, err := o.discovery.current(ctx)
 	if err != nil {
 		return Result{}, prefixed("Authentication failed, ", err)
 	}
@@ -222,7 +223,7 @@ func (o *oidcProvider) finish(ctx context.Context, p *oidcParty, remembered stri
 // Refresh sends no scope, so that the grant stays what it is (contract/providers.md 2.1); the answer's id_token, if there
 // is one, and the userinfo must be about the same user as before (OpenID Connect Core section 12.2).
 func (o *oidcProvider) Refresh(ctx context.Context, in RefreshInput) (Result, error) {
-	party, err := o.discovery.party(ctx)
+	party, err := o.discovery.current(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -277,7 +278,7 @@ const revokeTimeout = 3 * time.Second
 func (o oidcLeaver) Logout(ctx context.Context, in LogoutInput) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	party, err := o.discovery.party(ctx)
+	party, err := o.discovery.current(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -5,23 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/client/rp"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
-	"golang.org/x/sync/singleflight"
 )
-
-// firstPause follows a failed discovery; it doubles with every further one, up to longestPause.
-const firstPause, longestPause = time.Second, time.Minute
 
 // oidcParty is us at one discovered OpenID Provider.
 type oidcParty struct {
@@ -33,7 +27,6 @@ type oidcParty struct {
 	// auth is how we prove who we are.
 	auth *clientAuth
 	keys signatureVerifier
-	read time.Time
 }
 
 // oidcMetadata is the discovery document (OpenID Connect Discovery 1.0 section 3) as far as it is used.
@@ -43,8 +36,7 @@ type oidcMetadata struct {
 	IssParameter bool `json:"authorization_response_iss_parameter_supported"`
 }
 
-// oidcDiscovery finds the provider when it is first needed and keeps it, so that a provider that is down at start stops
-// nothing, and one that fails later takes only new sign-ins with it. It is safe for concurrent use.
+// oidcDiscovery finds the provider.
 //
 // rp.NewRelyingPartyOIDC is not used to discover: it wants the issuer beforehand, compares it literally (which Entra's
 // multi-tenant issuers never survive) and does not check where the endpoints lead.
@@ -55,66 +47,6 @@ type oidcDiscovery struct {
 	upstream *upstream
 	redirect string
 	now      func() time.Time
-	log      *slog.Logger
-
-	flight singleflight.Group
-	mu     sync.Mutex
-	// good is the last that was accepted, failure the last error after it.
-	good    *oidcParty
-	failure error
-	pause   time.Duration
-	retryAt time.Time
-}
-
-// party returns the provider, discovering it if needed: concurrent callers share one attempt, and after a failed one
-// nobody tries again for a while. The attempt outlives the caller who began it. The error is an *Error.
-func (d *oidcDiscovery) party(ctx context.Context) (*oidcParty, error) {
-	party, failure, due := d.state()
-	if !due {
-		return party, failure
-	}
-	done := d.flight.DoChan("", contained(func() (any, error) { return d.attempt(context.WithoutCancel(ctx)) }))
-	if party != nil {
-		return party, nil
-	}
-	return await[*oidcParty](ctx, done)
-}
-
-// state is what is known, and whether it is time to ask.
-func (d *oidcDiscovery) state() (party *oidcParty, failure error, due bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := d.now()
-	switch {
-	case now.Before(d.retryAt):
-		due = false
-	case d.good != nil:
-		due = now.Sub(d.good.read) >= d.spec.metadataLife
-	default:
-		due = true
-	}
-	if d.good != nil {
-		return d.good, nil, due
-	}
-	return nil, d.failure, due
-}
-
-func (d *oidcDiscovery) attempt(ctx context.Context) (*oidcParty, error) {
-	// Whoever waited for the flight before this one finds its result.
-	if party, failure, due := d.state(); !due {
-		return party, failure
-	}
-	party, err := d.discover(ctx)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil {
-		d.failure, d.pause = err, min(max(2*d.pause, firstPause), longestPause)
-		d.retryAt = d.now().Add(d.pause)
-		d.log.WarnContext(ctx, "discovery failed", "error", err, "retry_in", d.pause)
-		return nil, err
-	}
-	d.good, d.failure, d.pause, d.retryAt = party, nil, 0, time.Time{}
-	return party, nil
 }
 
 func (d *oidcDiscovery) discover(ctx context.Context) (*oidcParty, error) {
@@ -157,7 +89,7 @@ func (d *oidcDiscovery) accept(m oidcMetadata) (*oidcParty, error) {
 	if d.spec.authOffered {
 		auth = auth.among(m.TokenEndpointAuthMethodsSupported)
 	}
-	return &oidcParty{meta: m, issuer: issuer, rp: party, auth: auth, keys: d.verifier(m.JwksURI), read: d.now()}, nil
+	return &oidcParty{meta: m, issuer: issuer, rp: party, auth: auth, keys: d.verifier(m.JwksURI)}, nil
 }
 
 // verifier checks signatures of the configured algorithm: with the client's secret for HS*, else with published keys.

@@ -43,6 +43,18 @@ type Logouter interface {
 	Logout(ctx context.Context, in LogoutInput) (afterURL string, err error)
 }
 
+// Unsolicited is a provider that may sign in a user who did not start here.
+type Unsolicited interface {
+	// AcceptsUnsolicited is true if the config wants that.
+	AcceptsUnsolicited() bool
+}
+
+// Describer is a provider that describes us to the upstream.
+type Describer interface {
+	// Describe returns a SAML metadata document.
+	Describe() ([]byte, error)
+}
+
 // StartInput is what one sign-in asks of the upstream.
 type StartInput struct {
 	// State returns unchanged in Request.Query["state"]. It is opaque.
@@ -85,6 +97,8 @@ type RefreshInput struct {
 // LogoutInput is what is known of the session that ends.
 type LogoutInput struct {
 	RefreshToken, IDToken string
+	// Claims are those of the sign-in, nil if they are not known.
+	Claims map[string]any
 	// ReturnTo is the app's address, where the upstream's logout page may lead back to.
 	ReturnTo string
 }
@@ -99,10 +113,21 @@ type Result struct {
 	// Headers are the headers of a trusted proxy that say who the user is, and no others, under lower-case names. They are
 	// for resolvers; nil for every other provider.
 	Headers map[string]string
-	// Info is a proxy provider's free-form providerInfo; nil for OAuth providers, whose Session is shown instead.
+	// Info is the free-form providerInfo of a provider that has no tokens to show: a proxy, SAML. It is nil for OAuth providers,
+	// whose Session is shown instead.
 	Info map[string]any
+	// Once is what may be presented only one time; nil if there is nothing of that kind.
+	Once *Once
 	// Identity is set by a provider that decides itself who the user is (guest); no resolver is asked then.
 	Identity *Lookup
+}
+
+// Once is proof that is good for one sign-in: the caller remembers it over all replicas, and refuses it if it came before.
+type Once struct {
+	// ID is unique to the proof.
+	ID string
+	// Until is when the provider refuses it by itself.
+	Until time.Time
 }
 
 // Session holds the upstream's tokens.

@@ -38,7 +38,8 @@ var rooms = map[string]struct {
 		"server/internal/store",
 	}, "it wires the rooms and needs no generated type for that"},
 	// Test support, imported by tests only.
-	"providers/providertest":                 {[]string{"providers"}, "the suite of providers"},
+	"providers/providertest":                 {[]string{"providers", "providers/samltest"}, "the suite of providers"},
+	"providers/samltest":                     {nil, "an identity provider that shares nothing with the code under test"},
 	"tokens/tokenstest":                      {[]string{"tokens"}, "the suite of key stores"},
 	"server/internal/catalog/catalogtest":    {[]string{"providers", "server/internal/catalog"}, "the suite of catalogs, and a catalog to call"},
 	"server/internal/store/storetest":        {[]string{"tokens", "server/internal/signin", "server/internal/op"}, "the suite of stores"},

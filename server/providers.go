@@ -51,7 +51,7 @@ func buildProviders(cfg *config.Config, log *slog.Logger) (builtProviders, error
 // buildProvider makes the entries of one id: one for a kind without environments, else one for each.
 func buildProvider(cfg *config.Config, p config.Provider, log *slog.Logger, built *builtProviders) ([]signin.Entry, error) {
 	configured := p.Envs()
-	if k, err := providers.KindOf(p.ID, p.Type, p.Flat().Has); err == nil && k.Flat {
+	if k, err := providers.KindOf(p.ID, p.Type, p.Flat().Has); err == nil && (k.Flat || k.FlatKey != "" && p.Flat().Has(k.FlatKey)) {
 		configured = []config.Entry{p.Flat()}
 	}
 	if len(configured) == 0 {

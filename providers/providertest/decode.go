@@ -83,6 +83,10 @@ func decodeField(value any, into reflect.Value, options []string) error {
 }
 
 func decodeValue(value any, into reflect.Value) error {
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		return decodeValue(value, into.Elem())
+	}
 	switch value := value.(type) {
 	case []any:
 		return decodeList(value, into)
@@ -95,8 +99,16 @@ func decodeValue(value any, into reflect.Value) error {
 			return err
 		}
 	}
-	if v := reflect.ValueOf(value); v.Type().AssignableTo(into.Type()) {
+	v := reflect.ValueOf(value)
+	switch {
+	case v.Type().AssignableTo(into.Type()):
 		into.Set(v)
+		return nil
+	case v.CanUint() && into.Kind() == reflect.Int:
+		into.SetInt(int64(v.Uint()))
+		return nil
+	case v.CanInt() && into.Kind() == reflect.Int:
+		into.SetInt(v.Int())
 		return nil
 	}
 	return fmt.Errorf("want %s", into.Type())

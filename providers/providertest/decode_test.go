@@ -20,12 +20,14 @@ type outer struct {
 	Map   map[string]string `config:"map"`
 	Any   any               `config:"any"`
 	Deep  []inner           `config:"deep"`
+	Count *int              `config:"count"`
+	Maybe *[]string         `config:"maybe"`
 	on    bool
 }
 
 func TestDecode(t *testing.T) {
 	var got outer
-	err := Decode("name: n\nmode: b\nwords: x, y\nlife: 2m\nmap: {k: v}\nany: [1]\ndeep: [{name: d}]\n")(&got)
+	err := Decode("name: n\nmode: b\nwords: x, y\nlife: 2m\nmap: {k: v}\nany: [1]\ndeep: [{name: d}]\ncount: -2\n")(&got)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +39,8 @@ func TestDecode(t *testing.T) {
 		map[string]string{"k": "v"},
 		[]any{uint64(1)},
 		[]inner{{"d"}},
+		new(-2),
+		nil,
 		false,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(outer{}, inner{})); diff != "" {
@@ -48,7 +52,7 @@ func TestDecodeRefuses(t *testing.T) {
 	for entry, want := range map[string]string{
 		"{}": "name: missing", "name: 1": "want string", "name: n\nnmae: n": "unknown key nmae", "name: n\non: true": "unknown key on",
 		"name: n\nmode: c": "want one of a|b", "name: n\nwords: {a: b}": "want []string", "name: n\nlife: soon": "duration",
-		"name: n\nmap: [a]": "want map", "name: n\nmap: {k: 1}": "want string", "name: n\ndeep: [{}]": "missing",
+		"name: n\nmap: [a]": "want map", "name: n\nmap: {k: 1}": "want string", "name: n\ndeep: [{}]": "missing", "name: n\ncount: x": "want int",
 		"name: n\ndeep: [{name: d, x: y}]": "unknown key x", "name: [": "read entry",
 	} {
 		var into outer

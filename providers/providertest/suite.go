@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"stagedoor/providers"
+	"stagedoor/providers/samltest"
 )
 
 // Run holds every registered Kind to its fixture in dir.
@@ -69,6 +70,7 @@ func newSuite(t *testing.T, kind providers.Kind, a *txtar.Archive) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{kind: kind, files: map[string]string{}, upstream: &upstream{now: time.Unix(1_800_000_000, 0), key: key, ec: ec}}
+	s.upstream.idp = samltest.New(t, func() time.Time { return s.upstream.now })
 	for _, f := range a.Files {
 		s.files[f.Name] = strings.TrimSpace(string(f.Data))
 		if name, ok := strings.CutPrefix(f.Name, "upstream/"); ok {
@@ -142,6 +144,11 @@ func (s *suite) start(t *testing.T, p providers.Starter) {
 	}
 	query := compareAddress(t, redirect.URL, want)
 	s.upstream.nonce, s.memo = query.Get("nonce"), redirect.Memo
+	if query.Has("SAMLRequest") {
+		if s.upstream.request, err = samltest.ReadRequest(query); err != nil {
+			t.Fatal(err)
+		}
+	}
 	again, err := p.Start(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +160,8 @@ func (s *suite) start(t *testing.T, p providers.Starter) {
 
 func (s *suite) handle(t *testing.T) {
 	got, err := s.provider.Handle(t.Context(), providers.Request{
-		Query: s.query(t, s.files["callback"]), Header: s.header(t, s.files["header"]), Peer: s.peer, Memo: s.memo,
+		Query: s.query(t, s.files["callback"]), Form: s.form(t, s.files["form"]), Header: s.header(t, s.files["header"]),
+		Peer: s.peer, Memo: s.memo,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +184,7 @@ func (s *suite) logout(t *testing.T, p providers.Logouter) {
 	in := s.pairs(t, "logout")
 	after, err := p.Logout(t.Context(), providers.LogoutInput{
 		RefreshToken: in.Get("refresh_token"), IDToken: in.Get("id_token"), ReturnTo: in.Get("return_to"),
+		Claims: claimsOf(in),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -188,9 +197,12 @@ func (s *suite) failures(t *testing.T) {
 	for line := range strings.Lines(s.files["failures"]) {
 		request, want, _ := strings.Cut(strings.TrimSpace(line), "=> ")
 		r := providers.Request{Peer: s.peer, Memo: s.memo}
-		if s.kind.Flat {
+		switch {
+		case s.kind.Flat:
 			r.Header = s.header(t, request)
-		} else {
+		case s.kind.StateField != "":
+			r.Form = s.form(t, request)
+		default:
 			r.Query = s.query(t, strings.TrimSpace(request))
 		}
 		_, err := s.provider.Handle(t.Context(), r)
@@ -250,6 +262,36 @@ func (s *suite) header(t *testing.T, text string) http.Header {
 		}
 	}
 	return h
+}
+
+// form reads "name=value" lines, in which the functions of upstream files make documents; nil if there are none.
+func (s *suite) form(t *testing.T, text string) url.Values {
+	t.Helper()
+	text, err := s.upstream.expand(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text == "" {
+		return nil
+	}
+	values := url.Values{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			values.Add(key, value)
+		}
+	}
+	return values
+}
+
+// claimsOf are the pairs of a logout that name a claim.
+func claimsOf(in url.Values) map[string]any {
+	claims := map[string]any{}
+	for key := range in {
+		if name, ok := strings.CutPrefix(key, "claim."); ok {
+			claims[name] = in.Get(key)
+		}
+	}
+	return claims
 }
 
 // pairs reads a file of key=value lines. A missing file is a missing part of the fixture.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"text/template"
 	"time"
+
+	"stagedoor/providers/samltest"
 )
 
 // call is one listed request and its answer.
@@ -32,6 +34,9 @@ type upstream struct {
 	now   time.Time
 	// key signs id_tokens, ec those of providers and proxies that use ES256.
 	key, ec Key
+	// idp makes SAML documents, request is what it was asked.
+	idp     *samltest.IdP
+	request samltest.Request
 	// unlisted are the calls that should not have been made.
 	unlisted []string
 }
@@ -122,6 +127,7 @@ func (u *upstream) parseCall(name, text string) (*call, error) {
 func (u *upstream) template(name, text string) (*template.Template, error) {
 	return template.New(name).Funcs(template.FuncMap{
 		"idToken": u.idToken, "jwks": u.jwks, "ecJWKS": u.ecJWKS, "ecToken": u.ecToken, "ecPEM": u.ec.PEM,
+		"samlMetadata": u.idp.Metadata, "samlResponse": u.samlResponse,
 	}).Parse(text)
 }
 
@@ -148,6 +154,23 @@ func (u *upstream) sign(key Key, pairs []string) (string, error) {
 		claims[pair[0]] = pair[1]
 	}
 	return key.Sign(claims)
+}
+
+// samlResponse answers the request that the suite made, to its sender, with these attributes; nameID, inResponseTo, acs and audience
+// are not attributes but parts of the answer.
+func (u *upstream) samlResponse(pairs ...string) (string, error) {
+	a := samltest.Answer{
+		InResponseTo: u.request.ID, ACS: u.request.ACS, Audience: u.request.Issuer, Attributes: map[string][]string{},
+	}
+	parts := map[string]*string{"nameID": &a.NameID, "inResponseTo": &a.InResponseTo, "acs": &a.ACS, "audience": &a.Audience}
+	for pair := range slices.Chunk(pairs, 2) {
+		if part := parts[pair[0]]; part != nil {
+			*part = pair[1]
+		} else {
+			a.Attributes[pair[0]] = append(a.Attributes[pair[0]], pair[1])
+		}
+	}
+	return u.idp.Encode(a)
 }
 
 func (u *upstream) jwks() (string, error) { return KeySet(u.key) }

@@ -28,6 +28,9 @@ type SignIn interface {
 	Refresh(ctx context.Context, in signin.RefreshInput) (signin.RefreshOutput, error)
 	// Logout ends the session. Cookies count beside an error, too.
 	Logout(ctx context.Context, in signin.LogoutInput) (signin.LogoutOutput, error)
+	// DescribeUs returns our SAML metadata at a provider, LoggedOut where a browser goes on that comes back from its logout.
+	DescribeUs(provider, env string) ([]byte, error)
+	LoggedOut(provider string) (string, error)
 	// Describe lists the configured providers.
 	Describe() []signin.Description
 	// Attempt returns a failed sign-in or refresh that is remembered here.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"net/url"
 
 	"stagedoor/gen"
+	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/signin"
 )
 
@@ -26,29 +26,30 @@ func (o operations) StartProviderAuth(ctx context.Context, req gen.StartProvider
 
 // HandleProviderFrame is the callback (contract/core.md F34 to F42).
 func (o operations) HandleProviderFrame(ctx context.Context, req gen.HandleProviderFrameRequestObject) (gen.HandleProviderFrameResponseObject, error) {
-	return o.finish(ctx, req.Provider, value(req.Params.Env), nil)
+	return o.finish(ctx, signin.FinishInput{Provider: req.Provider, Env: value(req.Params.Env)})
 }
 
-// HandleProviderFramePost is the callback with a form; state and env count in the query only (contract/core.md R8).
+// HandleProviderFramePost is the callback with a form; only SAML reads anything of it (contract/core.md R8, U19).
 func (o operations) HandleProviderFramePost(ctx context.Context, req gen.HandleProviderFramePostRequestObject) (gen.HandleProviderFramePostResponseObject, error) {
-	x := exchangeOf(ctx)
-	form, err := readForm(x.header.Get("Content-Type"), x.body)
-	if err != nil {
-		return nil, err
-	}
-	return o.finish(ctx, req.Provider, value(req.Params.Env), form)
+	return o.finish(ctx, signin.FinishInput{
+		Provider: req.Provider, Env: value(req.Params.Env), Form: exchangeOf(ctx).form, Posted: true,
+	})
 }
 
 // finish hands the query on as it was sent: whether a code that came twice is a code is the sign-in's question.
-func (o operations) finish(ctx context.Context, provider, env string, form url.Values) (reply, error) {
+func (o operations) finish(ctx context.Context, in signin.FinishInput) (reply, error) {
 	x := exchangeOf(ctx)
-	out, err := o.signIn.Finish(ctx, signin.FinishInput{
-		Provider: provider, Env: env, Query: x.query, Form: form, Header: x.header, Cookies: x.request.Cookies(),
-	})
+	in.Query, in.Header, in.Cookies = x.query, x.header, x.request.Cookies()
+	out, err := o.signIn.Finish(ctx, in)
 	x.setCookies(out.Cookies)
 	switch {
 	case err != nil:
+		if !in.Posted && classify(err).Kind == fault.MethodNotAllowed {
+			x.ResponseWriter.Header().Set("Allow", http.MethodPost)
+		}
 		return reply{}, err
+	case out.Resubmit:
+		return resubmit(in.Form)
 	case out.RedirectURL != "":
 		return redirect(out.RedirectURL, "Found"), nil
 	}
@@ -92,6 +93,24 @@ func (o operations) LogoutProvider(ctx context.Context, req gen.LogoutProviderRe
 		return reply{http.StatusOK, map[string]string{"Cache-Control": noStore}, nil}, nil
 	}
 	return jsonReply(http.StatusOK, gen.LogoutResponse{LogoutURL: &out.LogoutURL}, true)
+}
+
+// GetProviderMetadata describes us to the provider's administrator (SAML Metadata section 2.4.4).
+func (o operations) GetProviderMetadata(_ context.Context, req gen.GetProviderMetadataRequestObject) (gen.GetProviderMetadataResponseObject, error) {
+	document, err := o.signIn.DescribeUs(req.Provider, value(req.Params.Env))
+	if err != nil {
+		return nil, err
+	}
+	return reply{http.StatusOK, map[string]string{"Content-Type": "application/samlmetadata+xml"}, document}, nil
+}
+
+// FinishProviderLogout takes a browser home that comes from the provider's logout page.
+func (o operations) FinishProviderLogout(_ context.Context, req gen.FinishProviderLogoutRequestObject) (gen.FinishProviderLogoutResponseObject, error) {
+	to, err := o.signIn.LoggedOut(req.Provider)
+	if err != nil {
+		return nil, err
+	}
+	return redirect(to, "Found"), nil
 }
 
 // peer is the address that the connection came from: the only one that no header can make up. It is invalid if there is none.

@@ -119,14 +119,18 @@ func TestCallbackForm(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	tests := []struct {
 		name, contentType, body string
+		status                  int
 		want                    url.Values
 	}{
-		{"form", form, "SAMLResponse=a%2Bb&RelayState=r", url.Values{"SAMLResponse": {"a+b"}, "RelayState": {"r"}}},
-		{"form with charset", form + "; charset=utf-8", "a=1&a=2", url.Values{"a": {"1", "2"}}},
-		{"empty form", form, "", url.Values{}},
-		{"JSON is no form", "application/json", `{"a":1}`, nil},
-		{"multipart is no form", "multipart/form-data; boundary=x", "--x--", nil},
-		{"no type", "", "a=1", nil},
+		{"form", form, "SAMLResponse=a%2Bb&RelayState=r", 200, url.Values{"SAMLResponse": {"a+b"}, "RelayState": {"r"}}},
+		{"form with charset", form + "; charset=utf-8", "a=1&a=2", 200, url.Values{"a": {"1", "2"}}},
+		{"field that is there twice", form, "SAMLResponse=1&SAMLResponse=2", 200, url.Values{"SAMLResponse": {"1", "2"}}},
+		{"empty form", form, "", 200, url.Values{}},
+		{"nothing", "", "", 200, nil},
+		{"broken escape", form, "SAMLResponse=%zz", 400, nil},
+		{"JSON is no form", "application/json", `{"a":1}`, 415, nil},
+		{"multipart is no form", "multipart/form-data; boundary=x", "--x--", 415, nil},
+		{"no type", "", "a=1", 415, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,7 +141,7 @@ func TestCallbackForm(t *testing.T) {
 				return signin.FinishOutput{Origin: "http://localhost:3000", Session: &signin.SessionInfo{}}, nil
 			}
 			res := b.Post("/api/auth/idp/handler/frame?env=development", apitest.Body(tt.contentType, tt.body))
-			if res.Status != http.StatusOK {
+			if res.Status != tt.status {
 				t.Fatalf("status = %d: %s", res.Status, res.Body)
 			}
 			if diff := cmp.Diff(tt.want, got.Form); diff != "" {

@@ -15,9 +15,8 @@ import (
 
 // The failures of HTTP itself; Backstage has a name for the second only.
 var (
-	uriTooLong       = fault.Kind{Name: "URITooLongError", Status: http.StatusRequestURITooLong}
-	payloadTooLarge  = fault.Kind{Name: "PayloadTooLargeError", Status: http.StatusRequestEntityTooLarge}
-	methodNotAllowed = fault.Kind{Name: "MethodNotAllowedError", Status: http.StatusMethodNotAllowed}
+	uriTooLong      = fault.Kind{Name: "URITooLongError", Status: http.StatusRequestURITooLong}
+	payloadTooLarge = fault.Kind{Name: "PayloadTooLargeError", Status: http.StatusRequestEntityTooLarge}
 )
 
 // retryAfter is what a caller is asked to wait when we are not available, in seconds.
@@ -83,7 +82,7 @@ func (s *Server) routed(c echo.Context, err error) error {
 		return unknown
 	}
 	x.Header().Set("Allow", s.allow[c.Path()])
-	return fault.New(methodNotAllowed, "method_not_allowed", "Method "+clip(x.request.Method)+" is not allowed here", nil)
+	return fault.New(fault.MethodNotAllowed, "method_not_allowed", "Method "+clip(x.request.Method)+" is not allowed here", nil)
 }
 
 // unknownPath is the fault of a path that no operation has: that of the provider in front, if there is none, or Backstage's

@@ -3,7 +3,7 @@ package api
 import (
 	"context"
 	"errors"
-	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"time"
@@ -33,8 +33,8 @@ type exchange struct {
 	header  http.Header
 	// query is the query as it was sent, repeated keys included.
 	query url.Values
-	// body ends in an error at the limit.
-	body    io.Reader
+	// form is a form body, nil if there is none.
+	form    url.Values
 	cookies []*http.Cookie
 }
 
@@ -72,12 +72,16 @@ func (x *exchange) setCookies(cs []*http.Cookie) { x.cookies = append(x.cookies,
 
 var errNoResponse = errors.New("handler returned neither a response nor an error")
 
-// writeCookies is the strict middleware: it writes the exchange's cookies before the response is visited or the error is
-// rendered, and turns a forgotten response into an error, which the generated code would send as an empty 200.
+// writeCookies is the strict middleware: it keeps the form that the binder has read, writes the exchange's cookies before the
+// response is visited or the error is rendered, and turns a forgotten response into an error, which the generated code would send
+// as an empty 200.
 func writeCookies(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(c echo.Context, request any) (any, error) {
-		response, err := next(c, request)
 		x := exchangeOf(c.Request().Context())
+		if isForm(c.Request().Header.Get("Content-Type")) {
+			x.form = c.Request().PostForm
+		}
+		response, err := next(c, request)
 		for _, cookie := range x.cookies {
 			http.SetCookie(x, cookie)
 		}
@@ -86,4 +90,9 @@ func writeCookies(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 		}
 		return response, err
 	}
+}
+
+func isForm(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "application/x-www-form-urlencoded"
 }

@@ -76,6 +76,12 @@ func (f *fakeSignIn) Logout(_ context.Context, in signin.LogoutInput) (signin.Lo
 	return f.logout(in)
 }
 
+func (f *fakeSignIn) DescribeUs(provider, _ string) ([]byte, error) {
+	return []byte("<" + provider + "/>"), nil
+}
+
+func (f *fakeSignIn) LoggedOut(string) (string, error) { return "https://app.example", nil }
+
 func (f *fakeSignIn) Describe() []signin.Description {
 	return []signin.Description{
 		{ID: "idp", Type: "oidc", Title: "idp", Environments: []string{"development"}, Flows: []string{"popup", "redirect"}},

@@ -45,7 +45,7 @@ func frame(out signin.FinishOutput) (reply, error) {
 	return reply{http.StatusOK, map[string]string{
 		"Content-Type":            typeHTML,
 		"Cache-Control":           noStore,
-		"Content-Security-Policy": framePolicy(page),
+		"Content-Security-Policy": scriptPolicy(page) + "; form-action 'none'",
 		"Referrer-Policy":         "no-referrer",
 		"X-Frame-Options":         "sameorigin",
 	}, []byte(page)}, nil
@@ -57,13 +57,13 @@ func renderFrame(result, target string) string {
 	return strings.NewReplacer("{{result}}", encodeURIComponent(result), "{{target}}", encodeURIComponent(target)).Replace(frameHTML)
 }
 
-// framePolicy allows the page's one script by its hash, which covers every character between the tags.
-func framePolicy(page string) string {
+// scriptPolicy allows the page's one script by its hash, which covers every character between the tags. Of forms it says nothing.
+func scriptPolicy(page string) string {
 	_, script, _ := strings.Cut(page, "<script>")
 	script, _, _ = strings.Cut(script, "</script>")
 	sum := sha256.Sum256([]byte(script))
 	return "default-src 'none'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+		"'; frame-ancestors 'self'; base-uri 'none'"
 }
 
 // encodeURIComponent is the function of that name in ECMAScript, section 19.2.6.4, and escapes the apostrophe as well

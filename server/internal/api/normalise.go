@@ -3,9 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -60,7 +57,6 @@ func cutMount(escaped string) (rest string, below bool) {
 // original, and so does the error body.
 func (s *Server) prepare(x *exchange, path string) *http.Request {
 	r := s.limits.bounded(context.WithValue(x.request.Context(), exchangeKey{}, x), x, x.request)
-	x.body = r.Body
 	var plain string
 	x.query, plain = s.readQuery(r.URL.RawQuery)
 	if r.URL.Path != path || r.URL.RawPath != "" || r.URL.RawQuery != plain {
@@ -132,27 +128,6 @@ func unescape(s string) (string, bool) {
 		return s, false
 	}
 	return plain, true
-}
-
-// readForm returns a form body, or nil if the body is something else.
-func readForm(contentType string, body io.Reader) (url.Values, error) {
-	kind, _, _ := strings.Cut(contentType, ";")
-	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
-		return nil, nil
-	}
-	text, err := io.ReadAll(body)
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
-		return nil, fault.New(fault.Input, "body_unreadable", "The request's body is broken or did not come in time", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read form: %w", err)
-	}
-	form := url.Values{}
-	for p := range pairs(string(text)) {
-		form.Add(p.key, p.value)
-	}
-	return form, nil
 }
 
 // check refuses what is too long, before any of it is looked at.

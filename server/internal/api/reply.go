@@ -89,6 +89,12 @@ func (r reply) VisitRefreshProviderTokenResponse(w http.ResponseWriter) error { 
 // VisitRefreshProviderTokenPostResponse writes the reply.
 func (r reply) VisitRefreshProviderTokenPostResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitGetProviderMetadataResponse writes the reply.
+func (r reply) VisitGetProviderMetadataResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitFinishProviderLogoutResponse writes the reply.
+func (r reply) VisitFinishProviderLogoutResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitLogoutProviderResponse writes the reply.
 func (r reply) VisitLogoutProviderResponse(w http.ResponseWriter) error { return r.write(w) }
 

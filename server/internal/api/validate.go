@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -96,11 +97,25 @@ func validationFault(err error) *fault.Error {
 		return fault.New(fault.Authentication, "credentials_missing", "Missing credentials", nil)
 	}
 	re, ok := errors.AsType[*openapi3filter.RequestError](err)
-	if !ok || re.Parameter == nil {
+	switch {
+	case !ok:
 		return fault.New(fault.Input, "request_invalid", "Invalid request", nil)
+	case re.Parameter == nil:
+		return requestBodyFault(re)
 	}
 	message := fmt.Sprintf("Invalid %s parameter '%s'%s", re.Parameter.In, re.Parameter.Name, brokenRule(re))
 	return fault.New(fault.Input, "parameter_invalid", message, nil)
+}
+
+// requestBodyFault tells by the validator's words, which is all there is to tell by.
+func requestBodyFault(err *openapi3filter.RequestError) *fault.Error {
+	switch {
+	case strings.HasPrefix(err.Reason, "header Content-Type"):
+		return fault.New(fault.UnsupportedMediaType, "media_type_unsupported", "The request's body is of another type than what is accepted here", nil)
+	case err.Reason == "reading failed":
+		return fault.New(fault.Input, "body_unreadable", "The request's body is broken or did not come in time", nil)
+	}
+	return fault.New(fault.Input, "request_invalid", "Invalid request", nil)
 }
 
 func brokenRule(re *openapi3filter.RequestError) string {

@@ -18,6 +18,9 @@ var (
 	Conflict           = Kind{"ConflictError", 409}
 	NotImplemented     = Kind{"NotImplementedError", 501}
 	ServiceUnavailable = Kind{"ServiceUnavailableError", 503}
+	// MethodNotAllowed and UnsupportedMediaType are HTTP's own; Backstage has no name for them.
+	MethodNotAllowed     = Kind{"MethodNotAllowedError", 405}
+	UnsupportedMediaType = Kind{"UnsupportedMediaTypeError", 415}
 	// Failed is a failure without a class of its own, JavaScript's plain Error.
 	Failed = Kind{"Error", 500}
 )

@@ -30,8 +30,14 @@ func (f *Flow) Finish(ctx context.Context, in FinishInput) (FinishOutput, error)
 	if err != nil {
 		return FinishOutput{}, err
 	}
+	if err := checkForm(e, in); err != nil {
+		return FinishOutput{}, err
+	}
 	out := FinishOutput{Origin: f.origins.app}
-	state := in.Query.Get("state")
+	state := in.state(e)
+	if out.Resubmit = in.lacksCookies(e, state); out.Resubmit {
+		return out, nil
+	}
 	tx, err := f.accept(ctx, e, in, state)
 	if own := f.providers[strings.ToLower(e.ID)].envs[tx.Env]; own != nil {
 		e = own
@@ -76,6 +82,9 @@ func (f *Flow) callbackEntry(id, env string) (*Entry, error) {
 func (f *Flow) accept(ctx context.Context, e *Entry, in FinishInput, state string) (transaction, error) {
 	if err := checkRepeated(in.Query); err != nil {
 		return transaction{}, err
+	}
+	if tx, ok := f.unsolicited(in, state); ok {
+		return tx, nil
 	}
 	tx, err := f.openTransaction(e, state, in.Cookies)
 	if err != nil {
@@ -129,6 +138,9 @@ func (f *Flow) finish(ctx context.Context, a *attempt, in FinishInput, tx transa
 	e := a.entry
 	r, err := e.Provider.Handle(ctx, providers.Request{Query: in.Query, Form: in.Form, Header: in.Header, Memo: tx.Memo})
 	if err != nil {
+		return err
+	}
+	if err := f.consumeOnce(ctx, r.Once); err != nil {
 		return err
 	}
 	id, err := f.identify(ctx, e, r, &a.trace)

@@ -68,12 +68,12 @@ func (r *refresh) reusable(s Session, m material) bool {
 		(m.Expires.IsZero() || m.Expires.Sub(now) >= minAccess)
 }
 
-// held answers from what the session holds where nothing can be renewed: until the access token ends, and with the scopes it
-// has.
+// held answers from what the session holds where nothing can be renewed: until the access token, or the provider's session, ends,
+// and with the scopes it has.
 //
 // Differs from Backstage: without a refresh token it has no session at all (design D6).
 func (r *refresh) held(ctx context.Context, s Session, m material) (material, Session, error) {
-	if m.AccessToken == "" || (!m.Expires.IsZero() && !r.cfg.Now().Before(m.Expires)) {
+	if m.Expires.IsZero() && m.AccessToken == "" || !m.Expires.IsZero() && !r.cfg.Now().Before(m.Expires) {
 		r.drop(ctx, s.ID)
 		return material{}, s, errExpired
 	}

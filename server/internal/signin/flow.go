@@ -28,15 +28,20 @@ type StartOutput struct {
 type FinishInput struct {
 	// Env is the query's, repeated ones joined by a comma.
 	Provider, Env string
-	// Query is as it was sent, repeated keys included. Form is nil unless the callback came as one.
+	// Query is as it was sent, repeated keys included. Form is nil unless the callback came as one; Posted is true if it came by
+	// POST.
 	Query, Form url.Values
+	Posted      bool
 	Header      http.Header
 	Cookies     []*http.Cookie
 }
 
-// FinishOutput is how a sign-in ends: with a redirect if RedirectURL is set, else with the page that posts Session or
-// Err to Origin. Cookies are set in every case.
+// FinishOutput is how a sign-in ends: with a page that sends the form again if Resubmit is set, with a redirect if RedirectURL is,
+// else with the page that posts Session or Err to Origin. Cookies are set in every case.
 type FinishOutput struct {
+	// Resubmit is true if the browser left our cookies out because a page of another site made it post the form. From a page of
+	// ours it brings them along.
+	Resubmit    bool
 	RedirectURL string
 	// Origin is where the page may post to: never empty, always allowed.
 	Origin string

@@ -3,11 +3,13 @@ package signin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
 	"stagedoor/providers"
+	"stagedoor/server/internal/fault"
 )
 
 // revokeLife bounds how long a logout waits for the provider.
@@ -72,7 +74,34 @@ func (f *Flow) end(ctx context.Context, e *Entry, id string) ([]providers.Logout
 	if err != nil || s.Env != e.Env {
 		return nil, nil
 	}
-	return []providers.LogoutInput{{RefreshToken: m.RefreshToken, IDToken: m.IDToken}}, nil
+	return []providers.LogoutInput{{RefreshToken: m.RefreshToken, IDToken: m.IDToken, Claims: m.Claims}}, nil
+}
+
+// LoggedOut is where a browser goes on that comes back from the provider's own logout page: to the app. What the provider says of it
+// does not matter, as the session has ended here before.
+func (f *Flow) LoggedOut(provider string) (string, error) {
+	if err := f.Known(provider); err != nil {
+		return "", err
+	}
+	return f.cfg.AppURL, nil
+}
+
+// DescribeUs is what the provider's administrator wants to know of us, as a SAML metadata document. The error is a *fault.Error:
+// NotFound for the address, or for a provider without such a document.
+func (f *Flow) DescribeUs(provider, env string) ([]byte, error) {
+	e, err := f.entry(provider, env)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := e.Provider.(providers.Describer)
+	if !ok {
+		return nil, fault.New(fault.NotFound, "metadata_unknown", "This auth provider has no metadata", nil)
+	}
+	b, err := d.Describe()
+	if err != nil {
+		return nil, fmt.Errorf("describe %s: %w", e.ID, err)
+	}
+	return b, nil
 }
 
 func (f *Flow) returnTo(origin string) string {

@@ -17,11 +17,13 @@ type material struct {
 	Scope string `json:"sc,omitempty"`
 	Asked string `json:"as,omitempty"`
 	// Expires is the end of the access token, zero if unknown.
-	Expires  time.Time         `json:"ex,omitzero"`
-	Subject  string            `json:"su,omitempty"`
-	Profile  providers.Profile `json:"pr"`
-	Claims   map[string]any    `json:"cl,omitempty"`
-	UserInfo map[string]any    `json:"ui,omitempty"`
+	Expires time.Time         `json:"ex,omitzero"`
+	Subject string            `json:"su,omitempty"`
+	Profile providers.Profile `json:"pr"`
+	// Info replaces the tokens where they would be shown, unless it is nil.
+	Info     map[string]any `json:"in,omitzero"`
+	Claims   map[string]any `json:"cl,omitempty"`
+	UserInfo map[string]any `json:"ui,omitempty"`
 }
 
 // newMaterial is what to keep of r, which was asked for scope. A provider that persists scopes is believed to have granted what
@@ -30,7 +32,7 @@ func newMaterial(e *Entry, r providers.Result, asked string, now time.Time) mate
 	m := material{
 		AccessToken: r.Session.AccessToken, IDToken: r.Session.IDToken, RefreshToken: r.Session.RefreshToken,
 		Scope: r.Session.Scope, Asked: asked, Subject: r.Session.Subject,
-		Profile: r.Profile, Claims: r.Claims, UserInfo: r.UserInfo,
+		Profile: r.Profile, Claims: r.Claims, UserInfo: r.UserInfo, Info: r.Info,
 	}
 	if e.Kind.Scopes.Persist {
 		m.Scope = asked
@@ -56,6 +58,9 @@ func (m material) covers(requested string) bool {
 
 // info is the part of the answer that shows the provider's tokens.
 func (m material) info(now time.Time) *ProviderInfo {
+	if m.Info != nil {
+		return &ProviderInfo{Extra: m.Info}
+	}
 	p := &ProviderInfo{AccessToken: m.AccessToken, IDToken: m.IDToken, Scope: m.Scope}
 	if !m.Expires.IsZero() {
 		p.ExpiresIn = max(m.Expires.Sub(now), time.Second)

@@ -16,6 +16,9 @@ import (
 // transactionLife is how long a browser may take at the provider.
 const transactionLife = 10 * time.Minute
 
+// stateLength is how long a state is.
+const stateLength = 43
+
 // maxTransactionCookie keeps the cookie below what every browser stores, name and attributes included.
 const maxTransactionCookie = 3800
 
@@ -77,7 +80,7 @@ var (
 // openTransaction finds and opens the transaction that state belongs to. A sibling domain may have planted cookies of the
 // same name; what does not open is passed over.
 func (f *Flow) openTransaction(e *Entry, state string, cookies []*http.Cookie) (transaction, error) {
-	if len(state) != 43 {
+	if len(state) != stateLength {
 		return transaction{}, errStateInvalid
 	}
 	err := errNonceMissing

@@ -45,6 +45,7 @@ type pathEntry struct {
 // load reads the document once per process; it is never changed afterwards.
 var load = sync.OnceValues(func() (*document, error) {
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/samlmetadata+xml", openapi3filter.PlainBodyDecoder)
 	doc, err := gen.GetSpec()
 	if err != nil {
 		return nil, fmt.Errorf("read document: %w", err)
