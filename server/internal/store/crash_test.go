@@ -48,7 +48,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			}
 		}
 		var verdict string
-		must(t, s.writer.QueryRowContext(t.Context(), "pragma integrity_check").Scan(&verdict))
+		must(t, lite(s).writer.QueryRowContext(t.Context(), "pragma integrity_check").Scan(&verdict))
 		if verdict != "ok" {
 			t.Errorf("integrity check: %s", verdict)
 		}

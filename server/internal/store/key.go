@@ -40,81 +40,77 @@ type keyTable struct {
 // keyQueries are the statements on a table of keys. SQL takes no table's name as a parameter, so sqlc makes each of them,
 // and each row's type, once per table.
 type keyQueries struct {
-	insert func(*sqlitedb.Queries, context.Context, sqlitedb.InsertKeyParams) (int64, error)
-	all    func(*sqlitedb.Queries, context.Context) ([]tokens.Key, error)
-	retire func(*sqlitedb.Queries, context.Context, sqlitedb.RetireKeyParams) error
-	remove func(*sqlitedb.Queries, context.Context, string) error
+	insert func(queries, context.Context, sqlitedb.InsertKeyParams) (int64, error)
+	all    func(queries, context.Context) ([]tokens.Key, error)
+	retire func(queries, context.Context, sqlitedb.RetireKeyParams) error
+	remove func(queries, context.Context, string) error
 }
 
 var userKeyQueries = keyQueries{
-	insert: (*sqlitedb.Queries).InsertKey,
-	all: func(q *sqlitedb.Queries, ctx context.Context) ([]tokens.Key, error) {
+	insert: queries.InsertKey,
+	all: func(q queries, ctx context.Context) ([]tokens.Key, error) {
 		rows, err := q.SelectKeys(ctx)
 		return keysOf(rows), err
 	},
-	retire: (*sqlitedb.Queries).RetireKey,
-	remove: (*sqlitedb.Queries).DeleteKey,
+	retire: queries.RetireKey,
+	remove: queries.DeleteKey,
 }
 
 var pluginKeyQueries = keyQueries{
-	insert: func(q *sqlitedb.Queries, ctx context.Context, p sqlitedb.InsertKeyParams) (int64, error) {
+	insert: func(q queries, ctx context.Context, p sqlitedb.InsertKeyParams) (int64, error) {
 		return q.InsertPluginKey(ctx, sqlitedb.InsertPluginKeyParams(p))
 	},
-	all: func(q *sqlitedb.Queries, ctx context.Context) ([]tokens.Key, error) {
+	all: func(q queries, ctx context.Context) ([]tokens.Key, error) {
 		rows, err := q.SelectPluginKeys(ctx)
 		return keysOf(rows), err
 	},
-	retire: func(q *sqlitedb.Queries, ctx context.Context, p sqlitedb.RetireKeyParams) error {
+	retire: func(q queries, ctx context.Context, p sqlitedb.RetireKeyParams) error {
 		return q.RetirePluginKey(ctx, sqlitedb.RetirePluginKeyParams(p))
 	},
-	remove: (*sqlitedb.Queries).DeletePluginKey,
+	remove: queries.DeletePluginKey,
 }
 
 // AddKey implements tokens.KeyStore.
 func (t keyTable) AddKey(ctx context.Context, k tokens.Key) error {
-	ctx, cancel := t.store.limit(ctx)
-	defer cancel()
-	n, err := t.queries.insert(t.store.write, ctx, sqlitedb.InsertKeyParams{
+	row := sqlitedb.InsertKeyParams{
 		ID: k.ID, Generation: k.Generation, Algorithm: k.Algorithm,
 		PublicJwk: blob(k.Public), PrivateKey: blob(k.Private),
 		CreatedAt: millis(k.CreatedAt), SignsFrom: millis(k.SignsFrom), RetireAt: nullMillis(k.RetireAt),
+	}
+	return t.store.call(ctx, "add key", func(ctx context.Context) error {
+		n, err := t.queries.insert(t.store.write, ctx, row)
+		return changed(n, err, tokens.ErrConflict)
 	})
-	if err != nil {
-		return wrap("add key", err)
-	}
-	if n == 0 {
-		return tokens.ErrConflict
-	}
-	return nil
 }
 
 // Keys implements tokens.KeyStore.
-func (t keyTable) Keys(ctx context.Context) ([]tokens.Key, error) {
-	ctx, cancel := t.store.limit(ctx)
-	defer cancel()
-	keys, err := t.queries.all(t.store.read, ctx)
-	return keys, wrap("read keys", err)
+func (t keyTable) Keys(ctx context.Context) (keys []tokens.Key, err error) {
+	err = t.store.call(ctx, "read keys", func(ctx context.Context) (err error) {
+		keys, err = t.queries.all(t.store.read, ctx)
+		return err
+	})
+	return keys, err
 }
 
 // RetireKey implements tokens.KeyStore.
 func (t keyTable) RetireKey(ctx context.Context, id string, at time.Time) error {
-	ctx, cancel := t.store.limit(ctx)
-	defer cancel()
-	return wrap("retire key", t.queries.retire(t.store.write, ctx, sqlitedb.RetireKeyParams{ID: id, RetireAt: nullMillis(at)}))
+	return t.store.call(ctx, "retire key", func(ctx context.Context) error {
+		return t.queries.retire(t.store.write, ctx, sqlitedb.RetireKeyParams{ID: id, RetireAt: nullMillis(at)})
+	})
 }
 
 // RemoveKeys implements tokens.KeyStore.
 func (t keyTable) RemoveKeys(ctx context.Context, ids ...string) error {
-	ctx, cancel := t.store.limit(ctx)
-	defer cancel()
-	return wrap("remove keys", t.store.atomically(ctx, func(q *sqlitedb.Queries) error {
-		for _, id := range ids {
-			if err := t.queries.remove(q, ctx, id); err != nil {
-				return err
+	return t.store.call(ctx, "remove keys", func(ctx context.Context) error {
+		return t.store.db.atomically(ctx, func(q queries) error {
+			for _, id := range ids {
+				if err := t.queries.remove(q, ctx, id); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}))
+			return nil
+		})
+	})
 }
 
 // keysOf converts the rows of either table, which have the same columns.

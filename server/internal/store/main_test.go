@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stagedoor/server/internal/signin"
+	"stagedoor/server/internal/store/pgtest"
 )
 
 // childVar names what a re-executed test binary does instead of running tests; the rest of its command line are arguments.
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	case "open":
 		openUnprivileged(os.Args[1])
 	default:
-		os.Exit(m.Run())
+		os.Exit(pgtest.Run(m))
 	}
 }
 
@@ -38,7 +39,11 @@ func child(t *testing.T, role string, args ...string) *exec.Cmd {
 }
 
 // clock stands still until it is moved.
-type clock struct{ ms atomic.Int64 }
+type clock struct {
+	ms atomic.Int64
+	// moved is told of each move; nil is nobody.
+	moved func(ms int64)
+}
 
 func newClock() *clock {
 	c := &clock{}
@@ -46,8 +51,13 @@ func newClock() *clock {
 	return c
 }
 
-func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
-func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+func (c *clock) now() time.Time { return time.UnixMilli(c.ms.Load()).UTC() }
+
+func (c *clock) advance(d time.Duration) {
+	if ms := c.ms.Add(d.Milliseconds()); c.moved != nil {
+		c.moved(ms)
+	}
+}
 
 // open opens a database that is closed when the test ends.
 func open(t testing.TB, opts Options) *Store {
@@ -62,6 +72,22 @@ func open(t testing.TB, opts Options) *Store {
 		}
 	})
 	return s
+}
+
+// lite is the SQLite database of a store.
+func lite(s *Store) *sqliteDB { return s.db.(*sqliteDB) }
+
+// postgres is a new and empty PostgreSQL database.
+func postgres(t testing.TB) Options {
+	t.Helper()
+	c := pgtest.Shared(t)
+	return Options{Postgres: &Postgres{Settings: c.Socket(c.Database(t))}}
+}
+
+// onBoth runs a test on a new and empty database of each dialect.
+func onBoth(t *testing.T, test func(*testing.T, Options)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, Options{Path: file(t)}) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, postgres(t)) })
 }
 
 // file is the path of a database that does not exist yet.

@@ -17,22 +17,36 @@ var embedded embed.FS
 // schemaTable is where goose writes down which migrations ran.
 const schemaTable = "stagedoor_migrations"
 
+// migrated is a database to migrate.
+type migrated struct {
+	db      *sql.DB
+	dialect goose.Dialect
+	// find counts the tables that have the name which is its one parameter.
+	find string
+	// lock makes other processes wait their turn, until the function that it returns is called; nil is not at all. It saves them
+	// useless attempts, and nothing depends on it.
+	lock func(context.Context) (unlock func())
+}
+
 // migrate applies what the database lacks, each migration in a transaction of its own.
 //
-// SQLite has no lock that outlives a transaction, so two processes that start at once may both try the same migration. One of
-// them fails then, on a table that exists already. It looks again, and as long as the schema has moved on meanwhile, it was
-// the other process's doing and not an error.
-func migrate(ctx context.Context, db *sql.DB, dir fs.FS, log *slog.Logger) error {
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+// Two processes that start at once may both try the same migration. One of them fails then, on a table that exists already. It
+// looks again, and as long as the schema has moved on meanwhile, it was the other process's doing and not an error.
+func migrate(ctx context.Context, m migrated, dir fs.FS, log *slog.Logger) error {
+	p, err := goose.NewProvider(m.dialect, m.db, dir,
 		goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	sources := p.ListSources()
 	known := sources[len(sources)-1].Version
+	current, err := m.version(ctx)
+	if err == nil && current < known && m.lock != nil {
+		defer m.lock(ctx)()
+	}
 	var failed error
 	for last := int64(-1); ; {
-		current, err := schemaVersion(ctx, db)
+		current, err := m.version(ctx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("read schema version: %w", err)
@@ -48,15 +62,14 @@ func migrate(ctx context.Context, db *sql.DB, dir fs.FS, log *slog.Logger) error
 	}
 }
 
-// schemaVersion returns the last migration that ran, or 0. Goose is not asked, because to it a damaged table is a missing
-// one, which it tries to make for seconds, and because it writes where nothing is there to be written.
-func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+// version returns the last migration that ran, or 0. Goose is not asked, because to it a damaged table is a missing one, which it
+// tries to make for seconds, and because it writes where nothing is there to be written.
+func (m migrated) version(ctx context.Context) (version int64, err error) {
 	var tables int
-	const find = "select count(*) from sqlite_schema where type = 'table' and name = ?"
-	if err := db.QueryRowContext(ctx, find, schemaTable).Scan(&tables); err != nil || tables == 0 {
+	if err := m.db.QueryRowContext(ctx, m.find, schemaTable).Scan(&tables); err != nil || tables == 0 {
 		return 0, err
 	}
-	err = db.QueryRowContext(ctx, "select coalesce(max(version_id), 0) from "+schemaTable).Scan(&version)
+	err = m.db.QueryRowContext(ctx, "select coalesce(max(version_id), 0) from "+schemaTable).Scan(&version)
 	return version, err
 }
 

@@ -46,7 +46,7 @@ func TestStatementsUseIndices(t *testing.T) {
 func plan(t *testing.T, s *Store, query string) (steps []string) {
 	t.Helper()
 	args := make([]any, len(regexp.MustCompile(`\?\d+`).FindAllString(query, -1)))
-	rows, err := s.writer.QueryContext(t.Context(), "explain query plan "+query, args...)
+	rows, err := lite(s).writer.QueryContext(t.Context(), "explain query plan "+query, args...)
 	must(t, err)
 	defer func() { must(t, rows.Close()) }()
 	for rows.Next() {

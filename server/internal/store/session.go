@@ -12,71 +12,73 @@ import (
 
 // CreateSession stores a new session. An ID that is taken is an error, and the session that has it stays as it is.
 func (s *Store) CreateSession(ctx context.Context, session signin.Session) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	return wrap("create session", s.write.InsertSession(ctx, sessionRow(session)))
+	return s.call(ctx, "create session", func(ctx context.Context) error {
+		return s.write.InsertSession(ctx, sessionRow(session))
+	})
 }
 
 // AdoptSession stores a session that comes from elsewhere, at most once per ID: signin.ErrConsumed if it was adopted before.
 // The memory of it is a row of its own, which stays until ExpiresAt whatever happens to the session.
 func (s *Store) AdoptSession(ctx context.Context, session signin.Session) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	err := s.atomically(ctx, func(q *sqlitedb.Queries) error {
-		n, err := q.InsertAdoption(ctx, sqlitedb.InsertAdoptionParams{
-			SessionID: session.ID, Until: millis(session.ExpiresAt),
+	mark := sqlitedb.InsertAdoptionParams{SessionID: session.ID, Until: millis(session.ExpiresAt)}
+	return s.call(ctx, "adopt session", func(ctx context.Context) error {
+		return s.db.atomically(ctx, func(q queries) error {
+			n, err := q.InsertAdoption(ctx, mark)
+			if err := changed(n, err, signin.ErrConsumed); err != nil {
+				return err
+			}
+			return q.InsertSession(ctx, sessionRow(session))
 		})
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return signin.ErrConsumed
-		}
-		return q.InsertSession(ctx, sessionRow(session))
 	})
-	return wrap("adopt session", err)
 }
 
 // Session returns the session, expired or not, or signin.ErrNoSession.
-func (s *Store) Session(ctx context.Context, id string) (signin.Session, error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	row, err := s.read.SelectSession(ctx, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return signin.Session{}, signin.ErrNoSession
-	}
+func (s *Store) Session(ctx context.Context, id string) (session signin.Session, err error) {
+	err = s.call(ctx, "read session", func(ctx context.Context) error {
+		row, err := s.read.SelectSession(ctx, id)
+		session = sessionOf(row)
+		return found(err, signin.ErrNoSession)
+	})
 	if err != nil {
-		return signin.Session{}, wrap("read session", err)
+		return signin.Session{}, err
 	}
-	return sessionOf(row), nil
+	return session, nil
 }
 
 // TouchSession sets UsedAt and UserRef. signin.ErrNoSession if the session is gone.
 func (s *Store) TouchSession(ctx context.Context, id, userRef string, usedAt time.Time) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	n, err := s.write.TouchSession(ctx, sqlitedb.TouchSessionParams{ID: id, UserRef: userRef, UsedAt: millis(usedAt)})
-	if err != nil {
-		return wrap("touch session", err)
-	}
-	if n == 0 {
-		return signin.ErrNoSession
-	}
-	return nil
+	return s.call(ctx, "touch session", func(ctx context.Context) error {
+		n, err := s.write.TouchSession(ctx, sqlitedb.TouchSessionParams{ID: id, UserRef: userRef, UsedAt: millis(usedAt)})
+		return changed(n, err, signin.ErrNoSession)
+	})
 }
 
 // ExpireSession brings ExpiresAt forward to at, never back. A missing session is no error.
 func (s *Store) ExpireSession(ctx context.Context, id string, at time.Time) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	return wrap("expire session", s.write.ExpireSession(ctx, sqlitedb.ExpireSessionParams{ID: id, At: millis(at)}))
+	return s.call(ctx, "expire session", func(ctx context.Context) error {
+		return s.write.ExpireSession(ctx, sqlitedb.ExpireSessionParams{ID: id, At: millis(at)})
+	})
 }
 
 // DeleteSession removes the session with its lease. A missing session is no error.
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	return wrap("delete session", s.write.DeleteSession(ctx, id))
+	return s.call(ctx, "delete session", func(ctx context.Context) error { return s.write.DeleteSession(ctx, id) })
+}
+
+// changed is the answer none if a statement that is to change a row has changed none.
+func changed(rows int64, err, none error) error {
+	if err == nil && rows == 0 {
+		return none
+	}
+	return err
+}
+
+// found is the answer none if a statement that is to find a row has found none.
+func found(err, none error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return none
+	}
+	return err
 }
 
 func sessionRow(s signin.Session) sqlitedb.InsertSessionParams {

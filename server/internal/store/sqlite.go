@@ -12,8 +12,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"stagedoor/server/internal/signin"
 	"stagedoor/server/internal/store/sqlitedb"
 )
 
@@ -23,50 +25,118 @@ const memory = ":memory:"
 // readers is how many reads of a file run at once. In WAL mode none of them waits for the writer.
 const readers = 4
 
-// open connects, migrates and prepares. What it opened is closed by Close, also if it fails.
-func (s *Store) open(ctx context.Context) error {
-	ctx, cancel := s.limit(ctx)
+// sqliteDB is a file, or memory.
+type sqliteDB struct {
+	opts        Options
+	writer      *sql.DB
+	reader      *sql.DB
+	write, read *sqlitedb.Queries
+}
+
+func (d *sqliteDB) address() string { return d.opts.Path }
+
+func (d *sqliteDB) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.opts.Timeout)
 	defer cancel()
-	if err := s.connect(); err != nil {
+	if err := d.connect(); err != nil {
 		return err
 	}
-	if err := s.probe(ctx); err != nil {
+	if err := d.probe(ctx); err != nil {
 		return err
 	}
 	migrations, err := fs.Sub(embedded, "migrations")
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
-	if err := migrate(ctx, s.writer, migrations, s.opts.Log); err != nil {
+	if err := migrate(ctx, d.migrated(), migrations, d.opts.Log); err != nil {
 		return err
 	}
-	return s.prepare(ctx)
+	return d.prepare(ctx)
+}
+
+// migrated is what migrate needs to know. SQLite has no lock that outlives a transaction.
+func (d *sqliteDB) migrated() migrated {
+	return migrated{
+		db: d.writer, dialect: goose.DialectSQLite3,
+		find: "select count(*) from sqlite_schema where type = 'table' and name = ?",
+	}
+}
+
+func (d *sqliteDB) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{d.reader, d.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *sqliteDB) queries() (write, read queries) { return d.with(d.write), d.with(d.read) }
+
+func (d *sqliteDB) with(q *sqlitedb.Queries) queries { return sqliteQueries{q, d.opts.Now} }
+
+// transient is never true: busy_timeout has done the waiting already.
+func (d *sqliteDB) transient(error) bool { return false }
+
+func (d *sqliteDB) atomically(ctx context.Context, fn func(queries) error) error {
+	tx, err := d.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // says only that the transaction is over, once it is
+	if err := fn(d.with(d.write.WithTx(tx))); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// sqliteQueries count leases by the clock of this process: all that share a file run on one machine.
+type sqliteQueries struct {
+	*sqlitedb.Queries
+	now func() time.Time
+}
+
+func (q sqliteQueries) leaseEnd(l signin.Lease) int64 { return millis(q.now().Add(l.TTL)) }
+
+func (q sqliteQueries) acquireLease(ctx context.Context, l signin.Lease) (sqlitedb.Session, error) {
+	return q.AcquireLease(ctx, sqlitedb.AcquireLeaseParams{
+		ID: l.Session, Owner: l.Owner, Until: q.leaseEnd(l), Now: millis(q.now()),
+	})
+}
+
+func (q sqliteQueries) renewLease(ctx context.Context, l signin.Lease) (int64, error) {
+	return q.RenewLease(ctx, sqlitedb.RenewLeaseParams{ID: l.Session, Owner: l.Owner, Until: q.leaseEnd(l)})
+}
+
+func (q sqliteQueries) sweepIdleSessions(ctx context.Context, usedBefore, batch int64) (int64, error) {
+	return q.SweepIdleSessions(ctx, sqlitedb.SweepIdleSessionsParams{UsedBefore: usedBefore, Now: millis(q.now()), Batch: batch})
 }
 
 // connect sets up the pools. SQLite has one writer at a time, so one connection writes: those who wait for it queue here, in
 // order, and not in SQLite's busy handler, which polls. A database in memory is its connection, so that one reads as well.
-func (s *Store) connect() (err error) {
-	if s.opts.Path == memory {
-		s.writer, err = pool("file::memory:?_txlock=immediate", 1)
-		s.reader = s.writer
+func (d *sqliteDB) connect() (err error) {
+	if d.opts.Path == memory {
+		d.writer, err = pool("file::memory:?_txlock=immediate", 1)
+		d.reader = d.writer
 		return err
 	}
-	if err := makeFile(s.opts.Path); err != nil {
+	if err := makeFile(d.opts.Path); err != nil {
 		return err
 	}
-	if s.writer, err = pool(s.dsn("journal_mode(WAL)", "synchronous(NORMAL)"), 1); err != nil {
+	if d.writer, err = pool(d.dsn("journal_mode(WAL)", "synchronous(NORMAL)"), 1); err != nil {
 		return err
 	}
-	s.reader, err = pool(s.dsn("query_only(1)"), readers)
+	d.reader, err = pool(d.dsn("query_only(1)"), readers)
 	return err
 }
 
 // dsn names the file and its settings. WAL with synchronous NORMAL keeps every commit if the process dies; if the machine
 // does, the last ones may be gone, but never part of one. WAL is a property of the file, so that only the writer sets it.
-func (s *Store) dsn(pragmas ...string) string {
-	busy := "busy_timeout(" + strconv.FormatInt(s.opts.BusyTimeout.Milliseconds(), 10) + ")"
+func (d *sqliteDB) dsn(pragmas ...string) string {
+	busy := "busy_timeout(" + strconv.FormatInt(d.opts.BusyTimeout.Milliseconds(), 10) + ")"
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": append(pragmas, busy)}
-	file := url.URL{Scheme: "file", OmitHost: true, Path: s.opts.Path, RawQuery: q.Encode()}
+	file := url.URL{Scheme: "file", OmitHost: true, Path: d.opts.Path, RawQuery: q.Encode()}
 	return file.String()
 }
 
@@ -101,13 +171,13 @@ const probeEvery = 10 * time.Millisecond
 //
 // It has to wait for other processes on its own account. A connection that turns a new file to WAL needs the file for
 // itself, and where others are just connecting SQLite gives up at once instead of waiting for BusyTimeout.
-func (s *Store) probe(ctx context.Context) error {
-	patience, cancel := context.WithTimeout(ctx, s.opts.BusyTimeout)
+func (d *sqliteDB) probe(ctx context.Context) error {
+	patience, cancel := context.WithTimeout(ctx, d.opts.BusyTimeout)
 	defer cancel()
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
 	for {
-		err := lockOnce(ctx, s.writer)
+		err := lockOnce(ctx, d.writer)
 		if !errors.Is(classify(err), ErrBusy) || patience.Err() != nil {
 			return err
 		}
@@ -128,11 +198,11 @@ func lockOnce(ctx context.Context, db *sql.DB) error {
 	return tx.Rollback()
 }
 
-func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.write, err = sqlitedb.Prepare(ctx, s.writer); err != nil {
+func (d *sqliteDB) prepare(ctx context.Context) (err error) {
+	if d.write, err = sqlitedb.Prepare(ctx, d.writer); err != nil {
 		return fmt.Errorf("prepare statements: %w", err)
 	}
-	if s.read, err = sqlitedb.Prepare(ctx, s.reader); err != nil {
+	if d.read, err = sqlitedb.Prepare(ctx, d.reader); err != nil {
 		return fmt.Errorf("prepare statements: %w", err)
 	}
 	return nil

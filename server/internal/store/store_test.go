@@ -34,6 +34,11 @@ func TestConformance(t *testing.T) {
 				return open(t, Options{Path: path, Idle: storetest.Idle, Now: c.now})
 			}
 		}},
+		{"PostgreSQL", func(t *testing.T, c *clock) func() storetest.Store {
+			opts := withClock(t, postgres(t), c)
+			opts.Idle, opts.Now = storetest.Idle, c.now
+			return func() storetest.Store { return open(t, opts) }
+		}},
 		{"memory", func(t *testing.T, c *clock) func() storetest.Store {
 			s := open(t, Options{Idle: storetest.Idle, Now: c.now})
 			return func() storetest.Store { return s }
@@ -61,6 +66,9 @@ func TestKeyStore(t *testing.T) {
 		t.Run(tt.name+" in a file", func(t *testing.T) {
 			tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return tt.view(open(t, Options{Path: file(t)})) })
 		})
+		t.Run(tt.name+" in PostgreSQL", func(t *testing.T) {
+			tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return tt.view(open(t, postgres(t))) })
+		})
 		t.Run(tt.name+" in memory", func(t *testing.T) {
 			tokenstest.Run(t, func(t *testing.T) tokens.KeyStore { return tt.view(open(t, Options{})) })
 		})
@@ -69,22 +77,24 @@ func TestKeyStore(t *testing.T) {
 
 // TestKeysOfTwoPurposes has the two stores of one database use the same id and generation, and neither sees the other's.
 func TestKeysOfTwoPurposes(t *testing.T) {
-	ctx, s := t.Context(), open(t, Options{})
-	user := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of user tokens")}
-	plugin := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of plugin tokens")}
-	must(t, s.AddKey(ctx, user))
-	must(t, s.PluginKeys().AddKey(ctx, plugin))
-	wantKeys(t, s, user)
-	wantKeys(t, s.PluginKeys(), plugin)
+	onBoth(t, func(t *testing.T, opts Options) {
+		ctx, s := t.Context(), open(t, opts)
+		user := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of user tokens")}
+		plugin := tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("of plugin tokens")}
+		must(t, s.AddKey(ctx, user))
+		must(t, s.PluginKeys().AddKey(ctx, plugin))
+		wantKeys(t, s, user)
+		wantKeys(t, s.PluginKeys(), plugin)
 
-	plugin.RetireAt = newClock().now()
-	must(t, s.PluginKeys().RetireKey(ctx, "k", plugin.RetireAt))
-	wantKeys(t, s, user)
-	wantKeys(t, s.PluginKeys(), plugin)
+		plugin.RetireAt = newClock().now()
+		must(t, s.PluginKeys().RetireKey(ctx, "k", plugin.RetireAt))
+		wantKeys(t, s, user)
+		wantKeys(t, s.PluginKeys(), plugin)
 
-	must(t, s.RemoveKeys(ctx, "k"))
-	wantKeys(t, s)
-	wantKeys(t, s.PluginKeys(), plugin)
+		must(t, s.RemoveKeys(ctx, "k"))
+		wantKeys(t, s)
+		wantKeys(t, s.PluginKeys(), plugin)
+	})
 }
 
 func wantKeys(t *testing.T, s tokens.KeyStore, want ...tokens.Key) {
@@ -97,34 +107,36 @@ func wantKeys(t *testing.T, s tokens.KeyStore, want ...tokens.Key) {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
-	ctx, opts := t.Context(), Options{Path: file(t)}
-	first, err := Open(ctx, opts)
-	must(t, err)
-	want, key := session("a"), tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("sealed")}
-	must(t, first.AdoptSession(ctx, want))
-	must(t, first.AddKey(ctx, key))
-	must(t, first.PluginKeys().AddKey(ctx, key))
-	must(t, first.Consume(ctx, "t", want.ExpiresAt))
-	must(t, first.SaveUserInfo(ctx, "u", []byte("{}")))
-	must(t, first.Close())
+	onBoth(t, func(t *testing.T, opts Options) {
+		ctx := t.Context()
+		first, err := Open(ctx, opts)
+		must(t, err)
+		want, key := session("a"), tokens.Key{ID: "k", Generation: 1, Public: []byte("{}"), Private: []byte("sealed")}
+		must(t, first.AdoptSession(ctx, want))
+		must(t, first.AddKey(ctx, key))
+		must(t, first.PluginKeys().AddKey(ctx, key))
+		must(t, first.Consume(ctx, "t", want.ExpiresAt))
+		must(t, first.SaveUserInfo(ctx, "u", []byte("{}")))
+		must(t, first.Close())
 
-	second := open(t, opts)
-	got, err := second.Session(ctx, "a")
-	must(t, err)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("session differs (-want +got):\n%s", diff)
-	}
-	wantKeys(t, second, key)
-	wantKeys(t, second.PluginKeys(), key)
-	info, err := second.UserInfo(ctx, "u")
-	if err != nil || string(info) != "{}" {
-		t.Errorf("user info is %q, %v", info, err)
-	}
-	for _, err := range []error{second.AdoptSession(ctx, want), second.Consume(ctx, "t", want.ExpiresAt)} {
-		if !errors.Is(err, signin.ErrConsumed) {
-			t.Errorf("error is %v, want %v", err, signin.ErrConsumed)
+		second := open(t, opts)
+		got, err := second.Session(ctx, "a")
+		must(t, err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("session differs (-want +got):\n%s", diff)
 		}
-	}
+		wantKeys(t, second, key)
+		wantKeys(t, second.PluginKeys(), key)
+		info, err := second.UserInfo(ctx, "u")
+		if err != nil || string(info) != "{}" {
+			t.Errorf("user info is %q, %v", info, err)
+		}
+		for _, err := range []error{second.AdoptSession(ctx, want), second.Consume(ctx, "t", want.ExpiresAt)} {
+			if !errors.Is(err, signin.ErrConsumed) {
+				t.Errorf("error is %v, want %v", err, signin.ErrConsumed)
+			}
+		}
+	})
 }
 
 func TestMemoryIsPrivate(t *testing.T) {
@@ -138,9 +150,9 @@ func TestMemoryIsPrivate(t *testing.T) {
 func TestReadsDoNotWaitForTheWriter(t *testing.T) {
 	ctx, s := t.Context(), open(t, Options{Path: file(t)})
 	must(t, s.CreateSession(ctx, session("a")))
-	tx, err := s.writer.BeginTx(ctx, nil)
+	tx, err := lite(s).writer.BeginTx(ctx, nil)
 	must(t, err)
-	must(t, s.write.WithTx(tx).DeleteSession(ctx, "a"))
+	must(t, lite(s).write.WithTx(tx).DeleteSession(ctx, "a"))
 
 	_, err = s.Session(ctx, "a")
 	must(t, err)
@@ -163,7 +175,7 @@ func TestReaderCannotWrite(t *testing.T) {
 func lock(t *testing.T, path string) (release func()) {
 	t.Helper()
 	other := open(t, Options{Path: path})
-	tx, err := other.writer.BeginTx(t.Context(), nil)
+	tx, err := lite(other).writer.BeginTx(t.Context(), nil)
 	must(t, err)
 	return func() { must(t, tx.Rollback()) }
 }
@@ -185,13 +197,13 @@ func TestBusy(t *testing.T) {
 
 func TestTimeoutEndsTheWait(t *testing.T) {
 	s := open(t, Options{Path: file(t)})
-	tx, err := s.writer.BeginTx(t.Context(), nil)
+	tx, err := lite(s).writer.BeginTx(t.Context(), nil)
 	must(t, err)
 	s.opts.Timeout = time.Millisecond
 	if err := s.CreateSession(t.Context(), session("a")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error is %v, want %v", err, context.DeadlineExceeded)
 	}
-	if n := s.writer.Stats().WaitCount; n != 1 {
+	if n := lite(s).writer.Stats().WaitCount; n != 1 {
 		t.Errorf("%d calls queued for the one writer, want 1", n)
 	}
 	s.opts.Timeout = DefaultTimeout
@@ -202,7 +214,7 @@ func TestTimeoutEndsTheWait(t *testing.T) {
 func TestFull(t *testing.T) {
 	s := open(t, Options{Path: file(t)})
 	must(t, s.CreateSession(t.Context(), session("a")))
-	_, err := s.writer.ExecContext(t.Context(), "pragma max_page_count = 1")
+	_, err := lite(s).writer.ExecContext(t.Context(), "pragma max_page_count = 1")
 	must(t, err)
 	big := session("b")
 	big.Tokens = make([]byte, 1<<20)
@@ -214,65 +226,71 @@ func TestFull(t *testing.T) {
 }
 
 func TestClosedStoreFails(t *testing.T) {
-	s, err := Open(t.Context(), Options{})
-	must(t, err)
-	must(t, s.Close())
-	must(t, s.Close())
-	for name, err := range map[string]error{
-		"ping":   s.Ping(t.Context()),
-		"create": s.CreateSession(t.Context(), session("a")),
-		"remove": s.RemoveKeys(t.Context(), "k"),
-		"retire": s.PluginKeys().RetireKey(t.Context(), "k", time.Time{}),
-	} {
-		if err == nil {
-			t.Errorf("%s: no error", name)
+	onBoth(t, func(t *testing.T, opts Options) {
+		s, err := Open(t.Context(), opts)
+		must(t, err)
+		must(t, s.Close())
+		must(t, s.Close())
+		for name, err := range map[string]error{
+			"ping":   s.Ping(t.Context()),
+			"create": s.CreateSession(t.Context(), session("a")),
+			"remove": s.RemoveKeys(t.Context(), "k"),
+			"retire": s.PluginKeys().RetireKey(t.Context(), "k", time.Time{}),
+		} {
+			if err == nil {
+				t.Errorf("%s: no error", name)
+			}
 		}
-	}
+	})
 }
 
 func TestErrorsHoldNoValues(t *testing.T) {
-	s := open(t, Options{})
-	secret := session("secret-id")
-	secret.Tokens, secret.UserRef = []byte("secret-tokens"), "user:default/secret"
-	must(t, s.CreateSession(t.Context(), secret))
-	for _, err := range []error{s.CreateSession(t.Context(), secret), s.AdoptSession(t.Context(), secret)} {
-		if err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("error is %v", err)
+	onBoth(t, func(t *testing.T, opts Options) {
+		s := open(t, opts)
+		secret := session("secret-id")
+		secret.Tokens, secret.UserRef = []byte("secret-tokens"), "user:default/secret"
+		must(t, s.CreateSession(t.Context(), secret))
+		for _, err := range []error{s.CreateSession(t.Context(), secret), s.AdoptSession(t.Context(), secret)} {
+			if err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("error is %v", err)
+			}
 		}
-	}
+	})
 }
 
 func TestSweepStatementsAreBounded(t *testing.T) {
-	const batch = 2
-	ctx, s := t.Context(), open(t, Options{})
-	tests := []struct {
-		name   string
-		remove func() (int64, error)
-	}{
-		{"idle sessions", func() (int64, error) {
-			return s.write.SweepIdleSessions(ctx, sqlitedb.SweepIdleSessionsParams{UsedBefore: math.MaxInt64, Batch: batch})
-		}},
-		{"expired sessions", func() (int64, error) {
-			return s.write.SweepExpiredSessions(ctx, sqlitedb.SweepExpiredSessionsParams{Now: math.MaxInt64, Batch: batch})
-		}},
-		{"adoptions", func() (int64, error) {
-			return s.write.SweepAdoptions(ctx, sqlitedb.SweepAdoptionsParams{Now: math.MaxInt64, Batch: batch})
-		}},
-		{"transactions", func() (int64, error) {
-			return s.write.SweepTransactions(ctx, sqlitedb.SweepTransactionsParams{Now: math.MaxInt64, Batch: batch})
-		}},
-	}
-	for i := range 3 * batch {
-		must(t, s.AdoptSession(ctx, session(fmt.Sprint(i))))
-		must(t, s.Consume(ctx, fmt.Sprint(i), time.Time{}))
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if n, err := tt.remove(); n != batch || err != nil {
-				t.Errorf("removed %d rows, %v, want %d", n, err, batch)
-			}
-		})
-	}
+	onBoth(t, func(t *testing.T, opts Options) {
+		const batch = 2
+		ctx, s := t.Context(), open(t, opts)
+		tests := []struct {
+			name   string
+			remove func() (int64, error)
+		}{
+			{"idle sessions", func() (int64, error) {
+				return s.write.sweepIdleSessions(ctx, math.MaxInt64, batch)
+			}},
+			{"expired sessions", func() (int64, error) {
+				return s.write.SweepExpiredSessions(ctx, sqlitedb.SweepExpiredSessionsParams{Now: math.MaxInt64, Batch: batch})
+			}},
+			{"adoptions", func() (int64, error) {
+				return s.write.SweepAdoptions(ctx, sqlitedb.SweepAdoptionsParams{Now: math.MaxInt64, Batch: batch})
+			}},
+			{"transactions", func() (int64, error) {
+				return s.write.SweepTransactions(ctx, sqlitedb.SweepTransactionsParams{Now: math.MaxInt64, Batch: batch})
+			}},
+		}
+		for i := range 3 * batch {
+			must(t, s.AdoptSession(ctx, session(fmt.Sprint(i))))
+			must(t, s.Consume(ctx, fmt.Sprint(i), time.Time{}))
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				if n, err := tt.remove(); n != batch || err != nil {
+					t.Errorf("removed %d rows, %v, want %d", n, err, batch)
+				}
+			})
+		}
+	})
 }
 
 func TestRun(t *testing.T) {

@@ -45,7 +45,7 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 		n, err := s.drain(ctx, remove)
 		total += n
 		if err != nil {
-			return total, wrap("sweep", err)
+			return total, err
 		}
 	}
 	return total, nil
@@ -73,10 +73,12 @@ func (s *Store) drain(ctx context.Context, remove removal) (int, error) {
 	}
 }
 
-func (s *Store) batch(ctx context.Context, remove removal) (int64, error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	return remove(ctx, s.opts.Now())
+func (s *Store) batch(ctx context.Context, remove removal) (n int64, err error) {
+	err = s.call(ctx, "sweep", func(ctx context.Context) (err error) {
+		n, err = remove(ctx, s.opts.Now())
+		return err
+	})
+	return n, err
 }
 
 func (s *Store) sweepExpired(ctx context.Context, now time.Time) (int64, error) {
@@ -84,9 +86,7 @@ func (s *Store) sweepExpired(ctx context.Context, now time.Time) (int64, error) 
 }
 
 func (s *Store) sweepIdle(ctx context.Context, now time.Time) (int64, error) {
-	return s.write.SweepIdleSessions(ctx, sqlitedb.SweepIdleSessionsParams{
-		UsedBefore: millis(now.Add(-s.opts.Idle)), Now: millis(now), Batch: sweepBatch,
-	})
+	return s.write.sweepIdleSessions(ctx, millis(now.Add(-s.opts.Idle)), sweepBatch)
 }
 
 func (s *Store) sweepAdoptions(ctx context.Context, now time.Time) (int64, error) {

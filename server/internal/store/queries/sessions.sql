@@ -21,14 +21,6 @@ update stagedoor_sessions set expires_at = @at where id = @id and expires_at > @
 -- name: DeleteSession :exec
 delete from stagedoor_sessions where id = @id;
 
--- name: AcquireLease :one
-update stagedoor_sessions set lease_owner = @owner, lease_until = @until
-where id = @id and (lease_until <= @now or lease_owner = @owner)
-returning *;
-
--- name: RenewLease :execrows
-update stagedoor_sessions set lease_until = @until where id = @id and lease_owner = @owner;
-
 -- name: FinishLease :execrows
 update stagedoor_sessions
 set scope = @scope, tokens = @tokens, refreshed_at = @refreshed_at, lease_owner = '', lease_until = 0

@@ -9,44 +9,6 @@ import (
 	"context"
 )
 
-const acquireLease = `-- name: AcquireLease :one
-update stagedoor_sessions set lease_owner = ?1, lease_until = ?2
-where id = ?3 and (lease_until <= ?4 or lease_owner = ?1)
-returning id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until
-`
-
-type AcquireLeaseParams struct {
-	Owner string
-	Until int64
-	ID    string
-	Now   int64
-}
-
-func (q *Queries) AcquireLease(ctx context.Context, arg AcquireLeaseParams) (Session, error) {
-	row := q.queryRow(ctx, q.acquireLeaseStmt, acquireLease,
-		arg.Owner,
-		arg.Until,
-		arg.ID,
-		arg.Now,
-	)
-	var i Session
-	err := row.Scan(
-		&i.ID,
-		&i.Provider,
-		&i.Env,
-		&i.UserRef,
-		&i.Scope,
-		&i.Tokens,
-		&i.CreatedAt,
-		&i.UsedAt,
-		&i.RefreshedAt,
-		&i.ExpiresAt,
-		&i.LeaseOwner,
-		&i.LeaseUntil,
-	)
-	return i, err
-}
-
 const deleteSession = `-- name: DeleteSession :exec
 delete from stagedoor_sessions where id = ?1
 `
@@ -165,24 +127,6 @@ type ReleaseLeaseParams struct {
 func (q *Queries) ReleaseLease(ctx context.Context, arg ReleaseLeaseParams) error {
 	_, err := q.exec(ctx, q.releaseLeaseStmt, releaseLease, arg.ID, arg.Owner)
 	return err
-}
-
-const renewLease = `-- name: RenewLease :execrows
-update stagedoor_sessions set lease_until = ?1 where id = ?2 and lease_owner = ?3
-`
-
-type RenewLeaseParams struct {
-	Until int64
-	ID    string
-	Owner string
-}
-
-func (q *Queries) RenewLease(ctx context.Context, arg RenewLeaseParams) (int64, error) {
-	result, err := q.exec(ctx, q.renewLeaseStmt, renewLease, arg.Until, arg.ID, arg.Owner)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }
 
 const selectSession = `-- name: SelectSession :one
