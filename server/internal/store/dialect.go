@@ -17,7 +17,8 @@ type database interface {
 	queries() (write, read queries)
 	// atomically runs fn in one transaction: all of it is stored, or nothing is.
 	atomically(ctx context.Context, fn func(queries) error) error
-	// transient is true for the failure of something that has changed nothing and may well succeed if it is tried again at once.
+	// transient is told of each failure. It is true for that of something that has changed nothing and may well succeed if it is tried
+	// again at once.
 	transient(err error) bool
 	close() error
 }

@@ -12,9 +12,7 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/google/go-cmp/cmp"
-
 )
 
 func TestFilesArePrivate(t *testing.T) {

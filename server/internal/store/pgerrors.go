@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -105,13 +106,17 @@ func lost(err error) bool {
 }
 
 // transient is true if the server undid a transaction because of another one, and if a statement never left this process because its
-// connection had gone.
+// connection had gone. Where one connection broke, the others are not relied on: one call fails when a server restarts, not one for
+// each connection of the pool.
 func (d *postgresDB) transient(err error) bool {
-	switch stateOf(err) {
-	case "40001", "40P01":
+	switch state := stateOf(err); {
+	case state == "40001" || state == "40P01":
 		return true
-	case "":
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case postgresSentinel(err) == ErrUnreachable:
+		d.pool.Reset()
 		return pgconn.SafeToRetry(err)
 	}
-	return false
+	return pgconn.SafeToRetry(err)
 }

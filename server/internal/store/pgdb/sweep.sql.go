@@ -11,7 +11,8 @@ import (
 
 const sweepAdoptions = `-- name: SweepAdoptions :execrows
 delete from stagedoor_adoptions where session_id = any(array(
-    select s.session_id from stagedoor_adoptions as s where s.until < $1 limit cast($2 as bigint) for update skip locked
+    select s.session_id from stagedoor_adoptions as s where s.until < $1
+    order by s.until limit cast($2 as bigint) for update skip locked
 ))
 `
 
@@ -31,7 +32,8 @@ func (q *Queries) SweepAdoptions(ctx context.Context, arg SweepAdoptionsParams) 
 const sweepExpiredSessions = `-- name: SweepExpiredSessions :execrows
 
 delete from stagedoor_sessions where id = any(array(
-    select s.id from stagedoor_sessions as s where s.expires_at < $1 limit cast($2 as bigint) for update skip locked
+    select s.id from stagedoor_sessions as s where s.expires_at < $1
+    order by s.expires_at limit cast($2 as bigint) for update skip locked
 ))
 `
 
@@ -41,7 +43,8 @@ type SweepExpiredSessionsParams struct {
 }
 
 // Each batch is locked before it is removed, so that a session which is used or leased in between is looked at again and stays. What
-// another replica holds is left to it: two that sweep at once share the work instead of waiting for one another.
+// another replica holds is left to it: two that sweep at once share the work instead of waiting for one another. The order is that of an
+// index, so that a plan for values that are not known yet is to walk that index too.
 func (q *Queries) SweepExpiredSessions(ctx context.Context, arg SweepExpiredSessionsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, sweepExpiredSessions, arg.Now, arg.Batch)
 	if err != nil {
@@ -53,7 +56,8 @@ func (q *Queries) SweepExpiredSessions(ctx context.Context, arg SweepExpiredSess
 const sweepIdleSessions = `-- name: SweepIdleSessions :execrows
 delete from stagedoor_sessions where id = any(array(
     select s.id from stagedoor_sessions as s where s.used_at < $1
-      and s.lease_until <= cast(floor(extract(epoch from now()) * 1000) as bigint) limit cast($2 as bigint) for update skip locked
+      and s.lease_until <= cast(floor(extract(epoch from now()) * 1000) as bigint)
+    order by s.used_at limit cast($2 as bigint) for update skip locked
 ))
 `
 
@@ -72,7 +76,8 @@ func (q *Queries) SweepIdleSessions(ctx context.Context, arg SweepIdleSessionsPa
 
 const sweepTransactions = `-- name: SweepTransactions :execrows
 delete from stagedoor_transactions where id = any(array(
-    select s.id from stagedoor_transactions as s where s.until < $1 limit cast($2 as bigint) for update skip locked
+    select s.id from stagedoor_transactions as s where s.until < $1
+    order by s.until limit cast($2 as bigint) for update skip locked
 ))
 `
 
