@@ -111,21 +111,6 @@ func (h *house) ready(ctx context.Context) error {
 	return nil
 }
 
-func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
-	db := cfg.Database
-	if db.Client != config.SQLite {
-		return nil, errors.New("backend.database.client: want better-sqlite3, this version stores in SQLite only")
-	}
-	if db.SQLite.Memory {
-		log.Warn("the database is in memory: a restart signs everybody out")
-	}
-	s, err := store.Open(ctx, store.Options{Path: db.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: time.Now, Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	return s, nil
-}
-
 // newIssuer makes the token issuer over the configured key store, and names the algorithms of its keys.
 func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []string, log *slog.Logger) (*tokens.Issuer, []string, error) {
 	ring, err := seal.New("signing keys", secrets...)

@@ -29,8 +29,9 @@ var rooms = map[string]struct {
 	"server/internal/signin":         {[]string{"providers", "tokens", "server/internal/catalog", "server/internal/fault", "server/internal/seal"}, "it knows neither HTTP routes nor SQL"},
 	"server/internal/caller":         {[]string{"tokens", "server/internal/fault"}, "it recognises bearers, whatever they come for"},
 	"server/internal/op":             {[]string{"tokens", "server/internal/fault"}, "it verifies tokens and reads user info"},
-	"server/internal/store":          {[]string{"tokens", "server/internal/signin", "server/internal/op", "server/internal/store/sqlitedb"}, "it implements the interfaces those rooms declare"},
+	"server/internal/store":          {[]string{"tokens", "server/internal/signin", "server/internal/op", "server/internal/store/sqlitedb", "server/internal/store/pgdb"}, "it implements the interfaces those rooms declare"},
 	"server/internal/store/sqlitedb": {nil, "generated from the queries alone"},
+	"server/internal/store/pgdb":     {nil, "generated from the queries alone"},
 	"server/internal/api":            {[]string{"gen", "tokens", "server/internal/caller", "server/internal/signin", "server/internal/op", "server/internal/fault"}, "it alone knows gen and Echo"},
 	"server": {[]string{
 		"providers", "tokens", "server/internal/api", "server/internal/caller", "server/internal/catalog", "server/internal/config", "server/internal/devidp",
@@ -43,6 +44,7 @@ var rooms = map[string]struct {
 	"tokens/tokenstest":                      {[]string{"tokens"}, "the suite of key stores"},
 	"server/internal/catalog/catalogtest":    {[]string{"providers", "server/internal/catalog"}, "the suite of catalogs, and a catalog to call"},
 	"server/internal/store/storetest":        {[]string{"tokens", "server/internal/signin", "server/internal/op"}, "the suite of stores"},
+	"server/internal/store/pgtest":           {nil, "a database server"},
 	"server/internal/api/apitest":            {[]string{"gen"}, "a client that reads the document, which gen embeds"},
 	"server/internal/playground/browsertest": {nil, "a browser"},
 }

@@ -17,7 +17,7 @@ import (
 const secretFile = ".secret"
 
 // sessionSecrets returns the configured secrets, or for SQLite one that is made once and kept beside the database
-// (design D11).
+// (design D11). With PostgreSQL there is always one configured.
 func sessionSecrets(cfg *config.Config, log *slog.Logger) ([]string, error) {
 	if len(cfg.Auth.Session.Secrets) > 0 {
 		return cfg.Auth.Session.Secrets, nil

@@ -36,7 +36,7 @@ func Load(in LoadInput) (*Config, error) {
 		return nil, err
 	}
 	nodeEnv, _ := l.env("NODE_ENV")
-	r := reader{root: root, source: l.source, development: l.source.Defaults || nodeEnv == "development"}
+	r := reader{root: root, source: l.source, env: l.env, development: l.source.Defaults || nodeEnv == "development"}
 	c := &Config{
 		Development: r.development,
 		Source:      r.source,
@@ -46,6 +46,7 @@ func Load(in LoadInput) (*Config, error) {
 		Database:    r.database(),
 	}
 	c.Auth = r.auth()
+	r.checkSecret(c)
 	r.checkDevIDP(c)
 	r.checkCatalogAddress(c)
 	return c, r.problems.err()
@@ -55,6 +56,7 @@ func Load(in LoadInput) (*Config, error) {
 type reader struct {
 	root        *node
 	source      Source
+	env         func(name string) (string, bool)
 	development bool
 	problems    problems
 }

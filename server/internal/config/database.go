@@ -1,6 +1,9 @@
 package config
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"slices"
+)
 
 // Client is a kind of database.
 type Client string
@@ -26,14 +29,6 @@ type SQLiteConnection struct {
 	File string
 }
 
-// PostgresConnection is the connection as it was written: one of the two.
-type PostgresConnection struct {
-	// URL is a connection string.
-	URL string
-	// Parameters are the keys of a connection object: host, port, user, password, database, ssl, ….
-	Parameters map[string]any
-}
-
 // clients are the names that Backstage and others use for the two.
 var clients = map[string]Client{
 	"better-sqlite3": SQLite, "sqlite": SQLite, "sqlite3": SQLite,
@@ -48,7 +43,14 @@ const (
 )
 
 func (r *reader) database() Database {
-	client, connection, key := r.databaseNodes()
+	own, common := r.root.find(ownDatabase), r.root.find(commonDatabase)
+	client := common.get("client")
+	if c := own.get("client"); !c.absent() {
+		if client.absent() || c.text != client.text {
+			common = &node{form: object, fields: without(common, "connection")}
+		}
+		client = c
+	}
 	fallback := Database{Client: SQLite, SQLite: SQLiteConnection{File: filepath.Join(defaultDirectory, databaseName)}}
 	if client.absent() {
 		return fallback
@@ -59,29 +61,27 @@ func (r *reader) database() Database {
 		r.problems.add(client.at, "backend.database.client", "want better-sqlite3 or pg")
 		return fallback
 	case kind == Postgres:
-		return Database{Client: kind, Postgres: r.postgres(connection, key)}
-	case connection.absent():
+		return Database{Client: kind, Postgres: r.postgres(common, own)}
+	}
+	connection, key := merge(common.get("connection"), own.get("connection")), commonDatabase+".connection"
+	if !own.get("connection").absent() {
+		key = ownDatabase + ".connection"
+	}
+	if connection.absent() {
 		return fallback
 	}
 	return Database{Client: kind, SQLite: r.sqlite(connection, key)}
 }
 
-// databaseNodes returns the client and the connection with the plugin's own settings on top. A plugin with another
-// client takes nothing from the common connection.
-func (r *reader) databaseNodes() (client, connection *node, key string) {
-	common, plugin := r.root.find("backend.database"), r.root.find("backend.database.plugin.auth")
-	client, connection, key = common.get("client"), common.get("connection"), "backend.database.connection"
-	own, ownConnection := plugin.get("client"), plugin.get("connection")
-	if !own.absent() {
-		if client.absent() || own.text != client.text {
-			connection = nil
-		}
-		client = own
+// A plugin has settings of its own, on top of the common ones. With another client it takes nothing from the common connection.
+const commonDatabase, ownDatabase = "backend.database", "backend.database.plugin.auth"
+
+// without are the fields of n but one.
+func without(n *node, name string) []field {
+	if n == nil {
+		return nil
 	}
-	if !ownConnection.absent() {
-		connection, key = merge(connection, ownConnection), "backend.database.plugin.auth.connection"
-	}
-	return client, connection, key
+	return slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.name == name })
 }
 
 // sqlite reads ":memory:", "file", {filename}, or {directory}.
@@ -109,20 +109,4 @@ func (r *reader) sqlite(n *node, key string) SQLiteConnection {
 	}
 	r.problems.add(n.at, key, "want :memory:, the name of a file, or an object with filename or directory")
 	return SQLiteConnection{}
-}
-
-func (r *reader) postgres(n *node, key string) PostgresConnection {
-	switch {
-	case n.absent():
-		d := decoder{source: r.source.String(), problems: &r.problems}
-		d.missing(n, key)
-	case n.form == text && n.text != "":
-		return PostgresConnection{URL: n.text}
-	case n.form == object:
-		parameters, _ := anyOf(n).(map[string]any)
-		return PostgresConnection{Parameters: parameters}
-	default:
-		r.problems.add(n.at, key, "want a connection string or an object")
-	}
-	return PostgresConnection{}
 }

@@ -190,7 +190,6 @@ func keyPair(t *testing.T) (cert, key string) {
 func TestDatabase(t *testing.T) {
 	file := func(path string) Database { return Database{Client: SQLite, SQLite: SQLiteConnection{File: path}} }
 	memory := Database{Client: SQLite, SQLite: SQLiteConnection{Memory: true}}
-	url := Database{Client: Postgres, Postgres: PostgresConnection{URL: "postgres://db"}}
 	tests := []struct {
 		yaml string
 		want Database
@@ -203,21 +202,8 @@ func TestDatabase(t *testing.T) {
 		{"{client: better-sqlite3, connection: x.db}", file("x.db")},
 		{"{client: better-sqlite3, connection: {filename: x.db}, useNullAsDefault: true}", file("x.db")},
 		{"{client: better-sqlite3, connection: {directory: ../db}}", file("../db/auth.sqlite")},
-		{"{client: pg, connection: postgres://db}", url},
-		{"{client: pg, connection: {host: h, port: 5432, ssl: {rejectUnauthorized: false}}}", Database{
-			Client: Postgres, Postgres: PostgresConnection{Parameters: map[string]any{
-				"host": "h", "port": int64(5432), "ssl": map[string]any{"rejectUnauthorized": false},
-			}},
-		}},
-		{"{client: pg, connection: {host: h, user: u}, plugin: {auth: {connection: {host: i}}}}", Database{
-			Client: Postgres, Postgres: PostgresConnection{Parameters: map[string]any{"host": "i", "user": "u"}},
-		}},
-		{"{client: pg, connection: {host: h}, plugin: {auth: {client: pg, connection: {user: u}}}}", Database{
-			Client: Postgres, Postgres: PostgresConnection{Parameters: map[string]any{"host": "h", "user": "u"}},
-		}},
 		{"{client: pg, connection: {host: h}, plugin: {auth: {client: better-sqlite3}}}", file(".stagedoor/auth.sqlite")},
 		{"{client: pg, connection: {filename: h}, plugin: {auth: {client: sqlite, connection: {directory: d}}}}", file("d/auth.sqlite")},
-		{"{client: sqlite, plugin: {catalog: {client: pg}, auth: {client: pg, connection: postgres://db}}}", url},
 	}
 	for _, tt := range tests {
 		t.Run(tt.yaml, func(t *testing.T) {
@@ -236,8 +222,6 @@ func TestDatabaseProblems(t *testing.T) {
 		{"{client: sqlite, connection: {}}", "app-config.yaml:2:84 " + connection + "want :memory:, the name of a file, or an object with filename or directory"},
 		{"{client: sqlite, connection: 5}", "app-config.yaml:2:84 " + connection + "want an object, found a number"},
 		{"{client: sqlite, connection: {filename: 5}}", "app-config.yaml:2:95 " + connection[:len(connection)-2] + ".filename: want a string, found a number: put it in quotes"},
-		{"{client: pg}", "Missing required config value at 'backend.database.connection' in 'app-config.yaml'"},
-		{"{client: pg, connection: 5}", "app-config.yaml:2:80 " + connection + "want a connection string or an object"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.yaml, func(t *testing.T) {

@@ -65,12 +65,6 @@ func (d *postgresDB) parse() (*pgxpool.Config, error) {
 	return c, d.TLS.apply(&c.ConnConfig.Config)
 }
 
-// CheckSettings returns an error if connection parameters cannot be read. It does not repeat them.
-func CheckSettings(settings map[string]string) error {
-	_, err := (&postgresDB{Postgres: Postgres{Settings: settings}}).parse()
-	return err
-}
-
 // unquoted is the cause behind an error of the parser, which quotes what it was given.
 func unquoted(err error) error {
 	if cause := errors.Unwrap(err); cause != nil {
