@@ -6,7 +6,7 @@ GOFUMPT   := mvdan.cc/gofumpt@v0.12.0
 SQLC      := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 
 # GENERATED is what `make generate` writes and `make check` compares.
-GENERATED := gen server/internal/store/sqlitedb
+GENERATED := gen server/internal/store/sqlitedb server/internal/store/pgdb
 
 .PHONY: help run build generate check lint verify test race bench fuzz deps clean
 
@@ -26,7 +26,7 @@ generate: $(TOOLS)/sqlc ## regenerate gen/ and the queries
 check: lint verify race ## everything that must hold before a commit
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt ## format, vet, staticcheck
-	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*.gen.go' ':!*/sqlitedb/*') | tee /dev/stderr)" || { echo 'run gofumpt -w on these'; exit 1; }
+	@test -z "$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go' ':!*.gen.go' ':!*/sqlitedb/*' ':!*/pgdb/*') | tee /dev/stderr)" || { echo 'run gofumpt -w on these'; exit 1; }
 	go vet ./...
 	$(TOOLS)/staticcheck ./...
 
@@ -40,8 +40,9 @@ test: deps ## run all tests, browser included
 race: deps ## run all tests under the race detector
 	go test -race ./...
 
-deps: ## find Chromium for the browser tests, or install it (Debian, root)
+deps: ## find Chromium and PostgreSQL for the tests, or install them (Debian, root)
 	@.ci/chromium
+	@.ci/postgres
 
 bench: ## print the table of design section 9
 	go test -run '^$$' -bench '^BenchmarkTable' -benchtime 1x ./server

@@ -151,7 +151,7 @@ func (k connectionKeys) settings() map[string]string {
 
 // postgresTLS reads what is said about TLS, in ssl, sslmode or PGSSLMODE, and adds sslmode to the settings if that is enough.
 //
-// Where nothing is said, TLS is used if the server has it. Otherwise the words mean what they mean to node-postgres, which never
+// Differs from Backstage: where nothing is said, TLS is used if the server has it. Otherwise the words mean what they mean to node-postgres, which never
 // leaves a certificate unchecked unless it is told so; libpq's "require" does.
 func (r *reader) postgresTLS(keys connectionKeys, settings map[string]string, key string) *PostgresTLS {
 	mode := keys.SSLMode

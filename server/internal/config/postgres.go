@@ -91,6 +91,8 @@ const (
 )
 
 // postgres reads the common settings and those of the plugin on top.
+//
+// Differs from Backstage: a key that is none is an error.
 func (r *reader) postgres(common, own *node) PostgresConnection {
 	keys := postgresKeys{Prefix: defaultPrefix, PluginDivisionMode: "database"}
 	d := decoder{strict: true, source: r.source.String(), problems: &r.problems}
