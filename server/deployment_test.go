@@ -48,6 +48,8 @@ type settings struct {
 	backend, top string
 	// resolvers replace the usual one, as a YAML flow sequence; catalog replaces the file, as a YAML flow mapping.
 	resolvers, catalog string
+	// database replaces the file, as a YAML flow mapping.
+	database string
 	// idp changes the provider's options.
 	idp func(*devidp.Options)
 	// production leaves NODE_ENV unset.
@@ -58,7 +60,7 @@ const usualConfig = `
 app: {baseUrl: %APP%}
 backend:
   baseUrl: %BASE%
-  database: {client: better-sqlite3, connection: {directory: "%DIR%"}}
+  database: %DATABASE%
 %BACKEND%
 auth:
   environment: development
@@ -97,7 +99,8 @@ func deploy(t *testing.T, s settings) *deployment {
 func (d *deployment) config(s settings) string {
 	s.catalog = cmp.Or(s.catalog, `{file: "`+d.dir+`/people.yaml"}`)
 	s.resolvers = cmp.Or(s.resolvers, "[{resolver: emailMatchingUserEntityProfileEmail}]")
-	return strings.NewReplacer("%CATALOG%", s.catalog, "%RESOLVERS%", s.resolvers, "%TOP%", s.top, "%APP%", appOrigin, "%BASE%", d.base, "%DIR%", d.dir, "%IDP%", d.idp.Issuer(),
+	s.database = cmp.Or(s.database, `{client: better-sqlite3, connection: {directory: "`+d.dir+`"}}`)
+	return strings.NewReplacer("%DATABASE%", s.database, "%CATALOG%", s.catalog, "%RESOLVERS%", s.resolvers, "%TOP%", s.top, "%APP%", appOrigin, "%BASE%", d.base, "%DIR%", d.dir, "%IDP%", d.idp.Issuer(),
 		"%AUTH%", s.auth, "%BACKEND%", s.backend, "%PROVIDER%", s.provider).Replace(usualConfig)
 }
 

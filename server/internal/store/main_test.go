@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	case "open":
 		openUnprivileged(os.Args[1])
 	default:
-		os.Exit(pgtest.Run(m))
+		os.Exit(m.Run())
 	}
 }
 

@@ -60,8 +60,8 @@ var (
 	shareOnce sync.Once
 )
 
-// Shared returns the one cluster of this test process, for tests that leave it running. Run ends it. Without PostgreSQL on this
-// machine the test is skipped.
+// Shared returns the one cluster of this test process, for tests that leave it running. It ends with the process. Without PostgreSQL on
+// this machine the test is skipped.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
 	shareOnce.Do(func() { shared, errShared = start(nil) })
@@ -69,19 +69,6 @@ func Shared(t testing.TB) *Cluster {
 		giveUp(t, errShared)
 	}
 	return shared
-}
-
-// Run runs the tests of a package, ends the shared cluster, and returns the exit code.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if shared == nil {
-		return code
-	}
-	if err := shared.remove(); err != nil {
-		fmt.Fprintln(os.Stderr, "remove cluster:", err)
-		return max(code, 1)
-	}
-	return code
 }
 
 // Start returns a cluster for t alone, with further settings such as "ssl=off". It ends with t.
