@@ -63,7 +63,7 @@ func TestReplicas(t *testing.T) {
 // TestPostgresGone is security R02: the server goes away and comes back. Keys are still served, whoever needs the database is told, no
 // cookie is lost, and nobody has to start anything.
 func TestPostgresGone(t *testing.T) {
-	c := pgtest.Start(t, "synchronous_commit=on")
+	c := pgtest.Start(t)
 	d := deploy(t, onPostgres(c))
 	b := d.browser()
 	b.signIn("jane.doe@example.com")

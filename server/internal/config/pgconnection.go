@@ -31,7 +31,7 @@ type connectionKeys struct {
 	StatementTime   int           `config:"statement_timeout"`
 	LockTime        int           `config:"lock_timeout"`
 	IdleTime        int           `config:"idle_in_transaction_session_timeout"`
-	ConnectMillis   time.Duration `config:"connectionTimeoutMillis,millis"`
+	ConnectTimeout  time.Duration `config:"connectionTimeoutMillis,millis"`
 	ConnectSeconds  int           `config:"connect_timeout"`
 	SessionAttrs    string        `config:"target_session_attrs,oneof=any|read-write|primary|prefer-standby"`
 	ExecMode        string        `config:"default_query_exec_mode,oneof=cache_statement|cache_describe|describe_exec|exec|simple_protocol"`
@@ -145,7 +145,7 @@ func (k connectionKeys) settings() map[string]string {
 	setNumber(all, "statement_timeout", k.StatementTime)
 	setNumber(all, "lock_timeout", k.LockTime)
 	setNumber(all, "idle_in_transaction_session_timeout", k.IdleTime)
-	setNumber(all, "connect_timeout", max(k.ConnectSeconds, int((k.ConnectMillis+time.Second-1)/time.Second)))
+	setNumber(all, "connect_timeout", max(k.ConnectSeconds, int((k.ConnectTimeout+time.Second-1)/time.Second)))
 	return all
 }
 

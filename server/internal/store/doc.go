@@ -1,13 +1,14 @@
 // Package store is the SQL behind the store interfaces of tokens, signin and op: sessions with their leases, the marks of
-// used transactions, user info, the keys of user tokens and those of plugin tokens. SQLite is what it runs on today. It
-// leaves to signin what a session means and when it ends, to tokens the life of a key, and to whoever writes a value its
-// encryption: what is secret arrives sealed. Its law: a write that was acknowledged is there after the process dies, and one
-// that was not has changed nothing.
+// used transactions, user info, the keys of user tokens and those of plugin tokens. It leaves to signin what a session means and
+// when it ends, to tokens the life of a key, and to whoever writes a value its encryption: what is secret arrives sealed. Its law:
+// a write that was acknowledged is there after the process dies, and one that was not has changed nothing.
 //
-// The SQL is portable, so that PostgreSQL can stand beside SQLite behind the same Go API: text, bigint and bytea, times as
-// milliseconds since 1970 in UTC (what is finer than a millisecond is cut off), queries generated per dialect by sqlc from one
-// folder of queries and one of migrations, and one conformance suite, package storetest, for both. To generate again, from the
-// top of the repository:
+// SQLite and PostgreSQL stand behind the same Go API: text, bigint and bytea, times as milliseconds since 1970 in UTC (what is
+// finer than a millisecond is cut off), and one conformance suite, package storetest, for both. The SQL is in one folder of migrations
+// and one of queries, from which sqlc makes a package per dialect; what they have to say differently is in queries/sqlite and
+// queries/postgres. What the SQL does not say differently, Go does not either: see dialect.go. On PostgreSQL nothing depends on locks
+// of a session, on notifications or on more than a row being changed by one at a time, so that what speaks its protocol will do. To
+// generate again, from the top of the repository:
 //
 //	sqlc generate -f server/internal/store/sqlc.yaml
 //

@@ -155,6 +155,25 @@ func TestHangingStatement(t *testing.T) {
 	must(t, s.DeleteSession(t.Context(), "a"))
 }
 
+// TestSweepLeavesWhatOthersHold: a session that somebody is using at this moment is not waited for, nor removed when they are done.
+func TestSweepLeavesWhatOthersHold(t *testing.T) {
+	opts := postgres(t)
+	opts.Idle = time.Millisecond
+	s := open(t, opts)
+	for _, id := range []string{"a", "b"} {
+		idle := session(id)
+		idle.UsedAt, idle.ExpiresAt = time.Unix(0, 0), time.Now().Add(time.Hour)
+		must(t, s.CreateSession(t.Context(), idle))
+	}
+	release := hold(t, opts, "a")
+	if n, err := s.Sweep(t.Context()); n != 1 || err != nil {
+		t.Errorf("swept %d rows, %v, want the one that nobody holds", n, err)
+	}
+	release()
+	_, err := s.Session(t.Context(), "a")
+	must(t, err)
+}
+
 // TestWaitForAConnectionIsBounded has one connection, which somebody keeps.
 func TestWaitForAConnectionIsBounded(t *testing.T) {
 	opts := postgres(t)
@@ -174,7 +193,7 @@ func TestWaitForAConnectionIsBounded(t *testing.T) {
 // TestServerKilled has the server crash, stay away and come back under an open store: calls fail meanwhile, nothing that was
 // acknowledged is lost, and the store goes on by itself.
 func TestServerKilled(t *testing.T) {
-	c := pgtest.Start(t, "synchronous_commit=on")
+	c := pgtest.Start(t)
 	opts := Options{Postgres: &Postgres{Settings: c.TCP(c.Database(t)), MinConns: 3}}
 	s := open(t, opts)
 	for i, end := range []func(testing.TB){c.Kill, c.Stop} {

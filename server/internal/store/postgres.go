@@ -192,7 +192,7 @@ func writable(ctx context.Context, conn *pgx.Conn) error {
 // createDatabase makes the database, from the one that every server has for this. Several processes may do so at once.
 func createDatabase(ctx context.Context, config *pgx.ConnConfig) error {
 	admin := config.Copy()
-	admin.Database, admin.AfterConnect = "postgres", nil
+	admin.Database = "postgres"
 	conn, err := pgx.ConnectConfig(ctx, admin)
 	if err != nil {
 		return fmt.Errorf("create database: %w", err)

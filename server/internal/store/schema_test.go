@@ -147,6 +147,21 @@ func TestOpenAtOnce(t *testing.T) {
 	})
 }
 
+// TestMigrateWithoutLock has processes start on an empty database that has no lock to offer: what is written down decides.
+func TestMigrateWithoutLock(t *testing.T) {
+	onBoth(t, func(t *testing.T, opts Options) {
+		dir, err := fs.Sub(embedded, "migrations")
+		must(t, err)
+		var g errgroup.Group
+		for range 8 {
+			m := target(t, opts)
+			g.Go(func() error { return migrate(context.WithoutCancel(t.Context()), m, dir, opts.withDefaults().Log) })
+		}
+		must(t, g.Wait())
+		must(t, open(t, opts).CreateSession(t.Context(), session("a")))
+	})
+}
+
 // pending is a folder of migrations of which an open database lacks n. None of them may run twice.
 func pending(t *testing.T, n int) fstest.MapFS {
 	t.Helper()

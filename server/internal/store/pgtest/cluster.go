@@ -127,7 +127,7 @@ func (c *Cluster) initialise(settings []string) (err error) {
 	c.CA = cert
 	c.flags = []string{
 		"-D", c.dir + "/data", "-p", strconv.Itoa(c.port), "-k", c.dir, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300",
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "hba_file=" + c.dir + "/hba", "-c", "lc_messages=C",
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "hba_file=" + c.dir + "/hba", "-c", "lc_messages=C",
 		"-c", "ssl=on", "-c", "ssl_cert_file=" + c.dir + "/cert", "-c", "ssl_key_file=" + c.dir + "/key",
 	}
 	for _, s := range settings {
