@@ -101,7 +101,7 @@ var openFailures = []struct {
 		ErrTLS, "database_tls", "", "set ssl in backend.database.connection as the server has it: an object with its ca, or true if" +
 			" the system trusts that, or false if the server has no TLS",
 	},
-	{ErrLogin, "database_login", "", "check user and password in backend.database.connection, and the server's pg_hba.conf"},
+	{ErrLogin, "database_login", "", "check user and password in backend.database.connection, and the server's pg_hba.conf, which may want ssl as well"},
 	{ErrNoDatabase, "database_missing", "", "create it, or set backend.database.ensureExists to true"},
 	{ErrNoSchema, "database_schema_missing", "", "create it, or set backend.database.ensureSchemaExists to true"},
 	{

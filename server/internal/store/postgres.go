@@ -96,7 +96,8 @@ func (d *postgresDB) config() (*pgxpool.Config, error) {
 // keepConnection is false for a connection that is of no more use: it is broken, or the server on its other end has become the
 // replica of another one, which a new connection may find.
 func keepConnection(_ *pgconn.PgConn, e *pgconn.PgError) bool {
-	return e.Severity != "FATAL" && e.Code != readOnlyTransaction
+	// The other field is in the server's language.
+	return e.SeverityUnlocalized != "FATAL" && e.Code != readOnlyTransaction
 }
 
 func (d *postgresDB) queries() (write, read queries) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sync/errgroup"
 
 	"stagedoor/server/internal/signin"
 	"stagedoor/server/internal/store/pgtest"
@@ -70,17 +69,7 @@ func TestSchemaAndRole(t *testing.T) {
 	wantOpenError(t, err, addressOf(opts), "database_schema_missing", ErrNoSchema)
 
 	opts.Postgres.CreateSchema = true
-	var g errgroup.Group
-	for i := range 10 {
-		g.Go(func() error {
-			s, err := Open(t.Context(), opts)
-			if err != nil {
-				return err
-			}
-			return errors.Join(s.CreateSession(t.Context(), session(fmt.Sprint(i))), s.Close())
-		})
-	}
-	must(t, g.Wait())
+	openAtOnce(t, opts, 10)
 	plain := with(c.Socket(name), "", "")
 	if n := count(t, plain, `select count(*) from "Auth ""1""".stagedoor_sessions`); n != 10 {
 		t.Errorf("%d sessions in the schema, want 10", n)
@@ -99,17 +88,7 @@ func TestCreateDatabase(t *testing.T) {
 
 	opts.Postgres.CreateDatabase = true
 	t.Cleanup(func() { c.Exec(t, pgtest.User, `drop database "backstage_plugin ""auth""" with (force)`) })
-	var g errgroup.Group
-	for i := range 10 {
-		g.Go(func() error {
-			s, err := Open(t.Context(), opts)
-			if err != nil {
-				return err
-			}
-			return errors.Join(s.CreateSession(t.Context(), session(fmt.Sprint(i))), s.Close())
-		})
-	}
-	must(t, g.Wait())
+	openAtOnce(t, opts, 10)
 	if n := count(t, opts, "select count(*) from stagedoor_sessions"); n != 10 {
 		t.Errorf("%d sessions, want 10", n)
 	}

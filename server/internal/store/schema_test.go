@@ -123,21 +123,27 @@ func TestOpenBesideBackstageTables(t *testing.T) {
 	})
 }
 
+// openAtOnce has so many processes start at the same time, of which each stores a session.
+func openAtOnce(t *testing.T, opts Options, replicas int) {
+	t.Helper()
+	var g errgroup.Group
+	for i := range replicas {
+		g.Go(func() error {
+			s, err := Open(t.Context(), opts)
+			if err != nil {
+				return err
+			}
+			return errors.Join(s.CreateSession(t.Context(), session(fmt.Sprint(i))), s.Close())
+		})
+	}
+	must(t, g.Wait())
+}
+
 // TestOpenAtOnce has many processes start on an empty database. None fails, and each migration has run once.
 func TestOpenAtOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, opts Options) {
 		const replicas = 20
-		var g errgroup.Group
-		for i := range replicas {
-			g.Go(func() error {
-				s, err := Open(t.Context(), opts)
-				if err != nil {
-					return err
-				}
-				return errors.Join(s.CreateSession(t.Context(), session(fmt.Sprint(i))), s.Close())
-			})
-		}
-		must(t, g.Wait())
+		openAtOnce(t, opts, replicas)
 		if n := count(t, opts, "select count(*) from stagedoor_migrations where version_id > 0"); n != migrations(t) {
 			t.Errorf("%d migrations ran, want %d", n, migrations(t))
 		}

@@ -92,7 +92,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Close ends the use of the database. Calls that are under way fail.
+// Close ends the use of the database. Calls that are under way fail, or end first.
 func (s *Store) Close() error { return wrap("close database", s.db.close()) }
 
 // Ping returns nil if the database answers. It reads, and does not wait for whoever is writing.
