@@ -570,7 +570,7 @@ func openBenchHouse(b *testing.B) (*house, *config.Config) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, err := build(b.Context(), cfg, slog.New(slog.DiscardHandler))
+	h, err := build(b.Context(), cfg, &fileSet{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -583,10 +583,7 @@ func openBenchHouse(b *testing.B) (*house, *config.Config) {
 func deployForBench(b *testing.B) string {
 	b.Helper()
 	h, cfg := openBenchHouse(b)
-	srv, err := newServer(cfg, h, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
+	srv := newServer(cfg, h, slog.New(slog.DiscardHandler))
 	ln, err := net.Listen("tcp", cfg.Backend.Listen.String()) //nolint:noctx // ends with the benchmark
 	if err != nil {
 		b.Fatal(err)

@@ -29,7 +29,7 @@ func newcomer(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.run(ln, cfg)
+	d.run(ln, reading{cfg: cfg, files: &fileSet{}})
 	t.Cleanup(d.shutdown)
 	return d
 }

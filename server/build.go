@@ -1,14 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"stagedoor/server/internal/api"
@@ -22,13 +24,14 @@ import (
 	"stagedoor/tokens"
 )
 
-// house is the server, built: the handler, what runs in the background, and what must be closed.
+// house is the server, built: the store, and the rooms as they are now.
 type house struct {
-	http.Handler
 	state lifecycle
 	store *store.Store
-	flow  *signin.Flow
-	work  []func(context.Context)
+	log   *slog.Logger
+	now   atomic.Pointer[generation]
+	// working is what runs in the background, leaving what rooms of before still have to end.
+	working, leaving sync.WaitGroup
 }
 
 func (h *house) close() error {
@@ -38,9 +41,9 @@ func (h *house) close() error {
 	return nil
 }
 
-// build makes every room from the configuration. Nothing is left open if it fails.
-func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*house, error) {
-	h := &house{}
+// build opens the store and makes every room from the configuration. Nothing is left open if it fails.
+func build(ctx context.Context, cfg *config.Config, files *fileSet, log *slog.Logger) (*house, error) {
+	h := &house{log: log}
 	built, err := buildProviders(cfg, log)
 	if err != nil {
 		return nil, err
@@ -48,57 +51,73 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*house, e
 	if h.store, err = openStore(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	if err = h.furnish(ctx, cfg, built, log); err != nil {
+	r, err := h.furnishWith(ctx, cfg, files, nil, built)
+	if err != nil {
 		return nil, errors.Join(err, h.close())
 	}
+	h.now.Store(r)
 	return h, nil
 }
 
-func (h *house) furnish(ctx context.Context, cfg *config.Config, built builtProviders, log *slog.Logger) error {
-	secrets, err := sessionSecrets(cfg, log)
+// furnish makes the rooms that follow on before.
+func (h *house) furnish(ctx context.Context, cfg *config.Config, files *fileSet, before *generation) (*generation, error) {
+	built, err := buildProviders(cfg, h.log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	issuer, algorithms, err := h.newIssuer(ctx, cfg, secrets, log)
-	if err != nil {
-		return err
+	return h.furnishWith(ctx, cfg, files, before, built)
+}
+
+func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *fileSet, before *generation, built builtProviders) (*generation, error) {
+	log := h.log
+	r := &generation{cfg: cfg, files: files, kept: keep(before)}
+	var err error
+	if r.secrets, err = sessionSecrets(cfg, before, r.kept, log); err != nil {
+		return nil, err
 	}
-	plugin, err := h.newPluginIssuer(ctx, cfg, secrets, log)
+	if r.certificate, err = tlsCertificate(cfg, before); err != nil {
+		return nil, err
+	}
+	issuer, algorithms, err := h.newIssuer(ctx, r, log)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	plugin, err := h.newPluginIssuer(ctx, r, log)
+	if err != nil {
+		return nil, err
 	}
 	directory, err := openCatalog(cfg, plugin, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	callers, cookies, err := newCallers(cfg, issuer, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	h.flow, err = signin.New(signin.Config{
+	r.flow, err = signin.New(signin.Config{
 		BaseURL: cfg.AuthURL(), AppURL: cfg.App.BaseURL, ExtraOrigins: cfg.Auth.ExtraOrigins,
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
-		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: secrets,
+		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: r.secrets,
 		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Catalog: directory, Tokens: issuer,
 		Now: time.Now, Log: log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	outside, err := outsideOf(cfg, built, log)
-	if err != nil {
-		return err
+	if err := r.kept.lookOutside(cfg, built, log); err != nil {
+		return nil, err
 	}
-	h.Handler, err = api.New(api.Config{
-		SignIn: h.flow, Keys: issuer, PluginKeys: plugin, Cookies: cookies, Callers: callers,
-		Ready: h.ready, Outside: outside, CORS: cors(cfg.Backend.CORS),
+	r.Handler, err = api.New(api.Config{
+		SignIn: r.flow, Keys: issuer, PluginKeys: plugin, Cookies: cookies, Callers: callers,
+		Ready: h.ready, Outside: r.kept.outside, CORS: cors(cfg.Backend.CORS),
 		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.store, Tokens: callers}),
 		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
 		Now: time.Now, Log: log,
 	})
-	h.work = append(h.work, h.store.Run,
-		func(ctx context.Context) { _ = issuer.Run(ctx) }, func(ctx context.Context) { _ = plugin.Run(ctx) }) // they end with ctx alone
-	return err
+	r.work = []func(context.Context){ // they end with ctx alone
+		func(ctx context.Context) { _ = issuer.Run(ctx) }, func(ctx context.Context) { _ = plugin.Run(ctx) },
+	}
+	return r, err
 }
 
 func (h *house) ready(ctx context.Context) error {
@@ -112,8 +131,9 @@ func (h *house) ready(ctx context.Context) error {
 }
 
 // newIssuer makes the token issuer over the configured key store, and names the algorithms of its keys.
-func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []string, log *slog.Logger) (*tokens.Issuer, []string, error) {
-	ring, err := seal.New("signing keys", secrets...)
+func (h *house) newIssuer(ctx context.Context, r *generation, log *slog.Logger) (*tokens.Issuer, []string, error) {
+	cfg := r.cfg
+	ring, err := seal.New("signing keys", r.secrets...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("auth.session.secret: %w", err)
 	}
@@ -125,10 +145,10 @@ func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []str
 	algorithms := []string{cfg.Auth.Algorithm}
 	switch cfg.Auth.KeyStore.Provider {
 	case config.KeyStoreMemory:
-		in.Store = tokens.NewMemoryStore()
+		in.Store = r.kept.userKeys
 	case config.KeyStoreStatic:
 		in.Store, in.Sealer = nil, nil
-		if in.Static, err = staticKeys(cfg.Auth.KeyStore.Static); err != nil {
+		if in.Static, err = r.staticKeys(); err != nil {
 			return nil, nil, err
 		}
 		algorithms = nil
@@ -149,28 +169,46 @@ func (h *house) newIssuer(ctx context.Context, cfg *config.Config, secrets []str
 	return issuer, algorithms, nil
 }
 
-func staticKeys(configured []config.StaticKey) ([]tokens.StaticKey, error) {
+// staticKeys reads the configured keys, which those of before follow for as long as they are needed.
+func (r *generation) staticKeys() ([]tokens.StaticKey, error) {
 	var errs []error
 	read := func(path string) []byte {
-		text, err := os.ReadFile(path)
+		text, err := r.files.read(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("auth.keyStore.static.keys: %w", err))
 		}
 		return text
 	}
 	keys := []tokens.StaticKey{}
-	for _, k := range configured {
+	for _, k := range r.cfg.Auth.KeyStore.Static {
 		keys = append(keys, tokens.StaticKey{
 			ID: k.KeyID, Algorithm: k.Algorithm, PublicPEM: read(k.PublicKeyFile), PrivatePEM: read(k.PrivateKeyFile),
 		})
 	}
-	return keys, errors.Join(errs...)
+	if len(errs) > 0 || len(keys) == 0 {
+		return keys, errors.Join(errs...)
+	}
+	before := r.kept.static
+	for _, b := range before {
+		for _, k := range keys {
+			if k.ID == b.ID && !bytes.Equal(k.PublicPEM, b.PublicPEM) {
+				return nil, fmt.Errorf("auth.keyStore.static.keys: %q is another key than before: give it a keyId of its own, as verifiers keep keys by it", k.ID)
+			}
+		}
+	}
+	r.kept.static = keys
+	return r.kept.retire(keys, before, r.cfg.Auth.TokenExpiration, time.Now()), nil
 }
 
-// outsideOf answers what lies beside the API: in development the playground, and the dev IdP if it is on.
-func outsideOf(cfg *config.Config, built builtProviders, log *slog.Logger) (http.Handler, error) {
+// lookOutside makes what lies beside the API, unless it is there: in development the playground, and the dev IdP if it is on.
+func (k *kept) lookOutside(cfg *config.Config, built builtProviders, log *slog.Logger) error {
+	now := beside{cfg.Development, cfg.Auth.DevIDP, cfg.Backend.BaseURL, built.clients}
+	if k.outside != nil && k.beside.same(now) {
+		return nil
+	}
+	k.outside, k.beside = nil, now
 	if !cfg.Development && !cfg.Auth.DevIDP.Enabled {
-		return nil, nil
+		return nil
 	}
 	mux := http.NewServeMux()
 	if cfg.Development {
@@ -179,11 +217,12 @@ func outsideOf(cfg *config.Config, built builtProviders, log *slog.Logger) (http
 	if cfg.Auth.DevIDP.Enabled {
 		idp, err := newDevIDP(cfg, built, log)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		mux.Handle(idp.Path()+"/", idp)
 	}
-	return mux, nil
+	k.outside = mux
+	return nil
 }
 
 func cors(c *config.CORS) api.CORS {

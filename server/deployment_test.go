@@ -38,6 +38,8 @@ type deployment struct {
 
 	stop context.CancelFunc
 	done chan error
+	// ask makes the server look at its files.
+	ask chan struct{}
 }
 
 // settings are what a test changes of the usual configuration.
@@ -52,6 +54,8 @@ type settings struct {
 	database string
 	// idp changes the provider's options.
 	idp func(*devidp.Options)
+	// files are written beside the configuration before the start.
+	files map[string]string
 	// production leaves NODE_ENV unset.
 	production bool
 }
@@ -85,8 +89,11 @@ auth:
 // deploy starts a provider and a server and waits for nothing: the listener is open when it returns.
 func deploy(t *testing.T, s settings) *deployment {
 	t.Helper()
-	d := &deployment{t: t, dir: t.TempDir(), logs: &logBuffer{}}
+	d := &deployment{t: t, dir: t.TempDir(), logs: &logBuffer{}, ask: make(chan struct{})}
 	d.write("people.yaml", string(devidp.Catalog()))
+	for name, text := range s.files {
+		d.write(name, text)
+	}
 	ln := d.listen("127.0.0.1:0")
 	d.base = "http://" + ln.Addr().String()
 	d.startProvider(s)
@@ -152,19 +159,23 @@ func (d *deployment) start(ln net.Listener, s settings) {
 		}
 		return "", false
 	}
-	cfg, err := config.Load(config.LoadInput{Paths: []string{filepath.Join(d.dir, "app-config.yaml")}, Env: env})
+	src := source{ask: d.ask, load: func(files *fileSet) (*config.Config, error) {
+		return config.Load(config.LoadInput{Paths: []string{filepath.Join(d.dir, "app-config.yaml")}, Env: env, ReadFile: files.read})
+	}}
+	files := &fileSet{}
+	cfg, err := src.load(files)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.run(ln, cfg)
+	d.run(ln, reading{src, cfg, files})
 }
 
 // run is the server of main on a listener that is open already.
-func (d *deployment) run(ln net.Listener, cfg *config.Config) {
+func (d *deployment) run(ln net.Listener, in reading) {
 	log := slog.New(slog.NewJSONHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
 	d.stop, d.done = cancel, make(chan error, 1)
-	go func() { d.done <- serveOn(ctx, ln, cfg, log) }()
+	go func() { d.done <- serveOn(ctx, ln, in, log) }()
 }
 
 // shutdown stops the server as SIGTERM does and demands that it ends in order.

@@ -42,17 +42,17 @@ func runExplain(ctx context.Context, args []string, stdout io.Writer, stderr *os
 		return 2
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	cfg, err := loadConfig(in.paths)
+	cfg, err := loadConfig(in.paths, &fileSet{})
 	if err != nil {
 		complain(stderr, log, err)
 		return 1
 	}
-	h, err := build(ctx, cfg, log)
+	h, err := build(ctx, cfg, &fileSet{}, log)
 	if err != nil {
 		complain(stderr, log, err)
 		return 1
 	}
-	code := explain(ctx, h.flow, in, stdout)
+	code := explain(ctx, h.now.Load().flow, in, stdout)
 	if err := h.close(); err != nil {
 		complain(stderr, log, err)
 		return 1

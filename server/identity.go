@@ -22,14 +22,15 @@ const (
 )
 
 // newPluginIssuer makes the issuer of our own plugin tokens, on keys of their own.
-func (h *house) newPluginIssuer(ctx context.Context, cfg *config.Config, secrets []string, log *slog.Logger) (*tokens.PluginIssuer, error) {
-	ring, err := seal.New("plugin keys", secrets...)
+func (h *house) newPluginIssuer(ctx context.Context, r *generation, log *slog.Logger) (*tokens.PluginIssuer, error) {
+	cfg := r.cfg
+	ring, err := seal.New("plugin keys", r.secrets...)
 	if err != nil {
 		return nil, fmt.Errorf("auth.session.secret: %w", err)
 	}
 	keys := h.store.PluginKeys()
 	if cfg.Auth.KeyStore.Provider == config.KeyStoreMemory {
-		keys = tokens.NewMemoryStore()
+		keys = r.kept.pluginKeys
 	}
 	issuer, err := tokens.NewPluginIssuer(tokens.PluginConfig{
 		Plugin: pluginID, Rotation: cfg.Auth.SigningKeys.Rotation, PublishAhead: cfg.Auth.SigningKeys.PublishAhead,

@@ -31,7 +31,7 @@ const (
 )
 
 // newServer makes the HTTP server, with TLS if it is configured.
-func newServer(cfg *config.Config, h http.Handler, log *slog.Logger) (*http.Server, error) {
+func newServer(cfg *config.Config, h *house, log *slog.Logger) *http.Server {
 	limits := cfg.Backend.Server
 	srv := &http.Server{
 		Handler:           h,
@@ -43,14 +43,10 @@ func newServer(cfg *config.Config, h http.Handler, log *slog.Logger) (*http.Serv
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	if cfg.Backend.HTTPS == nil {
-		return srv, nil
+		return srv
 	}
-	cert, err := certificate(cfg.Backend)
-	if err != nil {
-		return nil, err
-	}
-	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	return srv, nil
+	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: h.certificate}
+	return srv
 }
 
 func certificate(b config.Backend) (tls.Certificate, error) {

@@ -36,20 +36,43 @@ func run(ctx context.Context, args []string, stderr *os.File) int {
 	}
 	log := newLogger(stderr, os.Getenv("LOG_LEVEL"))
 	slog.SetDefault(log) // for the libraries that have no other way
-	cfg, err := loadConfig(paths)
-	if err == nil {
-		err = serve(ctx, cfg, log)
+	src := source{
+		load: func(files *fileSet) (*config.Config, error) { return loadConfig(paths, files) }, every: watchEvery, ask: hangUps(ctx),
 	}
-	if err != nil {
+	if err := serve(ctx, src, log); err != nil {
 		complain(stderr, log, err)
 		return 1
 	}
 	return 0
 }
 
+// hangUps passes SIGHUP on until ctx ends: whoever changed a file need not wait until it is looked at.
+func hangUps(ctx context.Context) <-chan struct{} {
+	signals, asked := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { signal.Stop(signals) })
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case asked <- struct{}{}:
+			}
+		}
+	}()
+	return asked
+}
+
 // loadConfig reads the configuration. Whoever has to correct it sees everything that is wrong at once, the providers included.
-func loadConfig(paths []string) (*config.Config, error) {
-	cfg, err := config.Load(config.LoadInput{Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ()})
+func loadConfig(paths []string, files *fileSet) (*config.Config, error) {
+	cfg, err := config.Load(config.LoadInput{
+		Paths: paths, Dir: ".", Env: os.LookupEnv, Environ: os.Environ(), ReadFile: files.read,
+	})
 	if err != nil && cfg != nil {
 		_, providersErr := buildProviders(cfg, slog.New(slog.DiscardHandler))
 		err = errors.Join(err, providersErr)

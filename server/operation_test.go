@@ -2,12 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +19,7 @@ import (
 	"time"
 
 	"stagedoor/server/internal/api/apitest"
+	"stagedoor/server/internal/config"
 	"stagedoor/server/internal/devidp"
 )
 
@@ -98,23 +94,7 @@ func TestStopWithoutCallers(t *testing.T) {
 // TestStaticKeys: keys from PEM files sign, are published with use, and survive as they are.
 func TestStaticKeys(t *testing.T) {
 	dir := t.TempDir()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spki, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"a.key": {Type: "PRIVATE KEY", Bytes: pkcs8}, "a.pub": {Type: "PUBLIC KEY", Bytes: spki}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeKeyPair(t, dir)
 	d := deploy(t, settings{auth: fmt.Sprintf("  keyStore: {provider: static, static: {keys: [{publicKeyFile: '%s/a.pub', privateKeyFile: '%s/a.key', keyId: my-key}]}}", dir, dir)})
 	b := d.browser()
 	if res := b.Get("/api/auth/.well-known/jwks.json"); !strings.Contains(string(res.Body), `"kid":"my-key"`) || !strings.Contains(string(res.Body), `"use":"sig"`) {
@@ -420,10 +400,9 @@ func TestStartErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write("bad.yaml", tt.text)
-			cfg, err := loadConfig([]string{path})
-			if err == nil {
-				err = serve(t.Context(), cfg, slog.New(slog.DiscardHandler))
-			}
+			err := serve(t.Context(), source{load: func(files *fileSet) (*config.Config, error) {
+				return loadConfig([]string{path}, files)
+			}}, slog.New(slog.DiscardHandler))
 			if err == nil {
 				t.Fatal("the server started and stopped")
 			}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,20 +26,33 @@ const (
 // errServing marks an error of a server that had started.
 var errServing = errors.New("serving ended")
 
-// serve listens as configured and serves until ctx ends.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+// serve reads the configuration, listens as it says and serves until ctx ends.
+func serve(ctx context.Context, src source, log *slog.Logger) error {
+	files := &fileSet{}
+	cfg, err := src.load(files)
+	if err != nil {
+		return err
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Backend.Listen.String())
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	return serveOn(ctx, ln, cfg, log)
+	return serveOn(ctx, ln, reading{src, cfg, files}, log)
+}
+
+// reading is a configuration that was read.
+type reading struct {
+	source
+	cfg   *config.Config
+	files *fileSet
 }
 
 // serveOn builds the rooms, serves on ln until ctx ends, drains, and returns nil after an orderly stop.
-func serveOn(ctx context.Context, ln net.Listener, cfg *config.Config, log *slog.Logger) (err error) {
+func serveOn(ctx context.Context, ln net.Listener, in reading, log *slog.Logger) (err error) {
+	cfg := in.cfg
 	defer func() { err = errors.Join(err, closed(ln.Close())) }()
 	announceMode(log, cfg)
-	h, err := build(ctx, cfg, log)
+	h, err := build(ctx, cfg, in.files, log)
 	if err != nil && ctx.Err() != nil { // whatever it was, it came from being told to stop
 		log.Info("stopped while starting", "error", err)
 		return nil
@@ -49,16 +61,12 @@ func serveOn(ctx context.Context, ln net.Listener, cfg *config.Config, log *slog
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	srv, err := newServer(cfg, h, log)
-	if err != nil {
-		return err
-	}
+	srv := newServer(cfg, h, log)
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	for _, work := range h.work {
-		wg.Go(func() { work(background) })
-	}
-	defer wg.Wait()
+	h.working.Go(func() { h.store.Run(background) })
+	h.enter(background, h.now.Load())
+	h.working.Go(func() { h.watch(background, in.source) })
+	defer h.working.Wait()
 	defer stopBackground()
 
 	h.state.Store(serving)
@@ -104,9 +112,10 @@ func drain(srv *http.Server, h *house, cfg *config.Config, log *slog.Logger) err
 		return fmt.Errorf("%w: drain: %w", errServing, errors.Join(err, srv.Close()))
 	}
 	// A caller may have hung up on a refresh that is still under way: it holds the only copy of a rotated token.
-	if err := h.flow.Drain(ctx); err != nil {
+	if err := h.now.Load().flow.Drain(ctx); err != nil {
 		return fmt.Errorf("%w: drain: %w", errServing, err)
 	}
+	h.leaving.Wait()
 	log.Info("stopped")
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"stagedoor/server/internal/config"
 )
@@ -17,10 +18,21 @@ import (
 const secretFile = ".secret"
 
 // sessionSecrets returns the configured secrets, or for SQLite one that is made once and kept beside the database
-// (design D11). With PostgreSQL there is always one configured.
-func sessionSecrets(cfg *config.Config, log *slog.Logger) ([]string, error) {
-	if len(cfg.Auth.Session.Secrets) > 0 {
-		return cfg.Auth.Session.Secrets, nil
+// (design D11), followed by those of the rooms before. With PostgreSQL there is always one configured.
+func sessionSecrets(cfg *config.Config, before *generation, k *kept, log *slog.Logger) ([]string, error) {
+	var known []string
+	if before != nil {
+		known = before.secrets
+	}
+	switch configured := cfg.Auth.Session.Secrets; {
+	case len(configured) > 0:
+		all := k.secrets(configured, known, time.Now())
+		if len(all) > len(configured) {
+			log.Warn("auth.session.secret was replaced: what the one before sealed opens until the next start; list it second to keep it longer")
+		}
+		return all, nil
+	case before != nil: // it was made, or read, at the start
+		return known, nil
 	}
 	if cfg.Database.SQLite.Memory {
 		return []string{newSecret()}, nil

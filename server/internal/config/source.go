@@ -21,7 +21,7 @@ type LoadInput struct {
 	Env func(name string) (value string, ok bool)
 	// Environ lists the environment as os.Environ does, for APP_CONFIG_*.
 	Environ []string
-	// ReadFile reads a file of at most 1 MiB; nil reads the disk. A file that is not there must give fs.ErrNotExist.
+	// ReadFile reads a file of at most 1 MiB; nil is the function of that name. A file that is not there must give fs.ErrNotExist.
 	ReadFile func(path string) ([]byte, error)
 }
 
@@ -161,6 +161,11 @@ func (l *loader) read(path string) ([]byte, error) {
 	if l.in.ReadFile != nil {
 		return l.in.ReadFile(path)
 	}
+	return ReadFile(path)
+}
+
+// ReadFile reads a file of at most 1 MiB from the disk.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open config file: %w", err)

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"stagedoor/server/internal/config"
+	"stagedoor/server/internal/signin"
+)
+
+// watchEvery is how often the files of the configuration are looked at: mounted secrets change by renaming a directory, which no
+// notification of a file shows.
+const watchEvery = 5 * time.Second
+
+// source is where the configuration comes from, now and later.
+type source struct {
+	// load reads all of it, every file through files.
+	load func(files *fileSet) (*config.Config, error)
+	// every is how often the files are looked at; 0 is never.
+	every time.Duration
+	// ask makes the files be looked at now; nil if nobody asks.
+	ask <-chan struct{}
+}
+
+// generation is everything that is made from one reading of the configuration. The store, the listener and the phase of life are not:
+// they outlive it.
+type generation struct {
+	http.Handler
+	cfg   *config.Config
+	files *fileSet
+	flow  *signin.Flow
+	// work runs in the background, until stop.
+	work []func(context.Context)
+	stop context.CancelFunc
+	// certificate is nil without TLS.
+	certificate *tls.Certificate
+	// secrets are those that open what is stored, the first of which seals.
+	secrets []string
+	// kept outlives the rooms, see keep.
+	kept *kept
+}
+
+// ServeHTTP answers from the rooms as they are now. A request that is under way stays in those in which it began.
+func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.now.Load().ServeHTTP(w, r) }
+
+// certificate is the one of the moment, for new connections.
+func (h *house) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return h.now.Load().certificate, nil
+}
+
+// enter makes r the rooms of the moment and starts their work. Those before end theirs, once what is under way there has landed.
+func (h *house) enter(ctx context.Context, r *generation) {
+	ctx, r.stop = context.WithCancel(ctx)
+	for _, work := range r.work {
+		h.working.Go(func() { work(ctx) })
+	}
+	before := h.now.Swap(r)
+	if before == nil || before == r || before.stop == nil {
+		return
+	}
+	before.stop()
+	h.leaving.Go(func() {
+		drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if err := before.flow.Drain(drained); err != nil {
+			h.log.Warn("refreshes of before the reload are still under way", "error", err)
+		}
+	})
+}
+
+// watch looks at the files until ctx ends, and reads the configuration anew when one has changed. What cannot be read, or is wrong, is
+// told once, and everything stays as it is.
+func (h *house) watch(ctx context.Context, src source) {
+	if src.every <= 0 && src.ask == nil {
+		return
+	}
+	var tick <-chan time.Time
+	if src.every > 0 {
+		t := time.NewTicker(src.every)
+		defer t.Stop()
+		tick = t.C
+	}
+	files := h.now.Load().files
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		case <-src.ask:
+		}
+		if files.changed() || h.now.Load().kept.due(time.Now()) {
+			files = h.reload(ctx, src)
+		}
+	}
+}
+
+// reload returns the files to look at from now on: those of this attempt, whatever came of it.
+func (h *house) reload(ctx context.Context, src source) *fileSet {
+	files := &fileSet{}
+	cfg, err := src.load(files)
+	var r *generation
+	if err == nil {
+		r, err = h.furnish(ctx, cfg, files, h.now.Load())
+	}
+	if err != nil {
+		h.log.Error("the changed configuration cannot be used, the one before stays in force", "error", err)
+		return files
+	}
+	warnOfRestart(h.log, h.now.Load().cfg, cfg)
+	h.enter(ctx, r)
+	h.log.Info("the configuration was read again and is in force", "files", cfg.Source.Files)
+	return files
+}
+
+// warnOfRestart names what a reload does not change.
+func warnOfRestart(log *slog.Logger, before, after *config.Config) {
+	for _, section := range []struct {
+		key         string
+		before, now any
+	}{
+		{"backend.database", before.Database, after.Database},
+		{"backend.listen", before.Backend.Listen, after.Backend.Listen},
+		{"backend.server", before.Backend.Server, after.Backend.Server},
+		{"backend.https", before.Backend.HTTPS == nil, after.Backend.HTTPS == nil},
+		{"auth.session.idle", before.Auth.Session.Idle, after.Auth.Session.Idle},
+	} {
+		if !reflect.DeepEqual(section.before, section.now) {
+			log.Warn("a changed setting counts from the next start only", "key", section.key)
+		}
+	}
+}
+
+// tlsCertificate reads the certificate of a backend with TLS, nil without.
+func tlsCertificate(cfg *config.Config, before *generation) (*tls.Certificate, error) {
+	switch {
+	case cfg.Backend.HTTPS == nil:
+		return nil, nil
+	case cfg.Backend.HTTPS.SelfSigned && before != nil && before.certificate != nil:
+		return before.certificate, nil
+	}
+	c, err := certificate(cfg.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("backend.https: %w", err)
+	}
+	return &c, nil
+}
