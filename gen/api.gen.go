@@ -148,6 +148,11 @@ type CallbackForm struct {
 	Again *string `json:"again,omitempty"`
 }
 
+// EndedSessions defines model for EndedSessions.
+type EndedSessions struct {
+	Ended int `json:"ended"`
+}
+
 // ErrorCause The error behind the error.
 type ErrorCause struct {
 	Message string `json:"message"`
@@ -239,6 +244,12 @@ type JwksResponse struct {
 	Keys []Jwk `json:"keys"`
 }
 
+// LogoutForm defines model for LogoutForm.
+type LogoutForm struct {
+	// LogoutToken A signed JWT.
+	LogoutToken string `json:"logout_token"`
+}
+
 // LogoutResponse Where the browser should go next, if anywhere.
 type LogoutResponse struct {
 	// LogoutURL The provider's logout page; https or localhost.
@@ -310,6 +321,36 @@ type ProviderList struct {
 	Providers []ProviderDescription `json:"providers"`
 }
 
+// SessionList defines model for SessionList.
+type SessionList struct {
+	// NextCursor There is more. Absent on the last page.
+	NextCursor *string          `json:"nextCursor,omitempty"`
+	Sessions   []SessionSummary `json:"sessions"`
+}
+
+// SessionSummary defines model for SessionSummary.
+type SessionSummary struct {
+	// CreatedAt An RFC 3339 time, as the others.
+	CreatedAt string `json:"createdAt"`
+
+	// Env Empty for a provider without environments.
+	Env string `json:"env"`
+
+	// ExpiresAt The absolute end; unused sessions end before.
+	ExpiresAt string `json:"expiresAt"`
+
+	// ID Names the session here. It is no credential.
+	ID       string `json:"id"`
+	Provider string `json:"provider"`
+
+	// RefreshedAt When the provider was asked last.
+	RefreshedAt string `json:"refreshedAt"`
+	UsedAt      string `json:"usedAt"`
+
+	// UserEntityRef Absent if no resolver is configured.
+	UserEntityRef *string `json:"userEntityRef,omitempty"`
+}
+
 // UserCookie How long the cookie for limited access lasts.
 type UserCookie struct {
 	// ExpiresAt ISO 8601, UTC, with milliseconds.
@@ -367,6 +408,33 @@ type Error = ErrorResponse
 
 // Jwks A JSON Web Key Set (RFC 7517, section 5).
 type Jwks = JwksResponse
+
+// EndSessionsOfUserParams defines parameters for EndSessionsOfUser.
+type EndSessionsOfUserParams struct {
+	// UserEntityRef The user, such as user:default/jane.
+	UserEntityRef string `form:"userEntityRef" json:"userEntityRef"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// UserEntityRef Only those of this user, such as user:default/jane.
+	UserEntityRef *string `form:"userEntityRef,omitempty" json:"userEntityRef,omitempty"`
+
+	// Provider Only those at the provider with this id.
+	Provider *string `form:"provider,omitempty" json:"provider,omitempty"`
+
+	// Limit The most that are wanted, 1 to 100. Without it, 100.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The nextCursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// BackchannelLogoutParams defines parameters for BackchannelLogout.
+type BackchannelLogoutParams struct {
+	// Env The configured environment of the provider. Left out: what the transaction remembers, else `auth.environment`, else `development`.
+	Env *Env `form:"env,omitempty" json:"env,omitempty"`
+}
 
 // HandleProviderFrameParams defines parameters for HandleProviderFrame.
 type HandleProviderFrameParams struct {
@@ -472,6 +540,9 @@ type StartProviderAuthParams struct {
 	// RedirectURL Where `flow=redirect` ends. It must lie on an allowed origin.
 	RedirectURL *string `form:"redirectUrl,omitempty" json:"redirectUrl,omitempty"`
 }
+
+// BackchannelLogoutFormdataRequestBody defines body for BackchannelLogout for application/x-www-form-urlencoded ContentType.
+type BackchannelLogoutFormdataRequestBody = LogoutForm
 
 // HandleProviderFramePostFormdataRequestBody defines body for HandleProviderFramePost for application/x-www-form-urlencoded ContentType.
 type HandleProviderFramePostFormdataRequestBody = CallbackForm
@@ -884,9 +955,21 @@ type ServerInterface interface {
 	// ListProviders List the configured providers
 	// (GET /v1/providers)
 	ListProviders(ctx echo.Context) error
+	// EndSessionsOfUser End all sessions of a user
+	// (DELETE /v1/sessions)
+	EndSessionsOfUser(ctx echo.Context, params EndSessionsOfUserParams) error
+	// ListSessions List sessions
+	// (GET /v1/sessions)
+	ListSessions(ctx echo.Context, params ListSessionsParams) error
+	// EndSession End one session
+	// (DELETE /v1/sessions/{sessionId})
+	EndSession(ctx echo.Context, sessionID string) error
 	// GetUserInfo Get what is known about the bearer
 	// (GET /v1/userinfo)
 	GetUserInfo(ctx echo.Context) error
+	// BackchannelLogout End sessions because the provider says so
+	// (POST /{provider}/backchannel-logout)
+	BackchannelLogout(ctx echo.Context, provider Provider, params BackchannelLogoutParams) error
 	// HandleProviderFrame Handle authentication callback
 	// (GET /{provider}/handler/frame)
 	HandleProviderFrame(ctx echo.Context, provider Provider, params HandleProviderFrameParams) error
@@ -1015,12 +1098,110 @@ func (w *ServerInterfaceWrapper) ListProviders(ctx echo.Context) error {
 	return err
 }
 
+// EndSessionsOfUser converts echo context to params.
+func (w *ServerInterfaceWrapper) EndSessionsOfUser(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndSessionsOfUserParams
+	// ------------- Required query parameter "userEntityRef" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "userEntityRef", ctx.QueryParams(), &params.UserEntityRef, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userEntityRef: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndSessionsOfUser(ctx, params)
+	return err
+}
+
+// ListSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+	// ------------- Optional query parameter "userEntityRef" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userEntityRef", ctx.QueryParams(), &params.UserEntityRef, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userEntityRef: %s", err))
+	}
+
+	// ------------- Optional query parameter "provider" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "provider", ctx.QueryParams(), &params.Provider, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSessions(ctx, params)
+	return err
+}
+
+// EndSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "sessionId" -------------
+	var sessionID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sessionId", ctx.Param("sessionId"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sessionId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndSession(ctx, sessionID)
+	return err
+}
+
 // GetUserInfo converts echo context to params.
 func (w *ServerInterfaceWrapper) GetUserInfo(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetUserInfo(ctx)
+	return err
+}
+
+// BackchannelLogout converts echo context to params.
+func (w *ServerInterfaceWrapper) BackchannelLogout(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "provider" -------------
+	var provider Provider
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", ctx.Param("provider"), &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter provider: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BackchannelLogoutParams
+	// ------------- Optional query parameter "env" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "env", ctx.QueryParams(), &params.Env, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter env: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BackchannelLogout(ctx, provider, params)
 	return err
 }
 
@@ -1444,6 +1625,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/:provider/handler/frame", wrapper.HandleProviderFramePost, options.OperationMiddlewares["handleProviderFramePost"]...)
 	router.GET(options.BaseURL+"/:provider/refresh", wrapper.RefreshProviderToken, options.OperationMiddlewares["refreshProviderToken"]...)
 	router.POST(options.BaseURL+"/:provider/refresh", wrapper.RefreshProviderTokenPost, options.OperationMiddlewares["refreshProviderTokenPost"]...)
+	router.POST(options.BaseURL+"/:provider/backchannel-logout", wrapper.BackchannelLogout, options.OperationMiddlewares["backchannelLogout"]...)
 	router.GET(options.BaseURL+"/:provider/handler/logout", wrapper.FinishProviderLogout, options.OperationMiddlewares["finishProviderLogout"]...)
 	router.GET(options.BaseURL+"/:provider/metadata", wrapper.GetProviderMetadata, options.OperationMiddlewares["getProviderMetadata"]...)
 	router.POST(options.BaseURL+"/:provider/logout", wrapper.LogoutProvider, options.OperationMiddlewares["logoutProvider"]...)
@@ -1455,6 +1637,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/.backstage/auth/v1/jwks.json", wrapper.GetPluginJwks, options.OperationMiddlewares["getPluginJwks"]...)
 	router.DELETE(options.BaseURL+"/.backstage/auth/v1/cookie", wrapper.ClearUserCookie, options.OperationMiddlewares["clearUserCookie"]...)
 	router.GET(options.BaseURL+"/.backstage/auth/v1/cookie", wrapper.IssueUserCookie, options.OperationMiddlewares["issueUserCookie"]...)
+	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.EndSessionsOfUser, options.OperationMiddlewares["endSessionsOfUser"]...)
+	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
+	router.DELETE(options.BaseURL+"/v1/sessions/:sessionId", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
 	router.GET(options.BaseURL+"/v1/attempts/:attemptId", wrapper.GetAttempt, options.OperationMiddlewares["getAttempt"]...)
 	router.GET(options.BaseURL+"/.backstage/health/v1/liveness", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/.backstage/health/v1/readiness", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
@@ -1919,6 +2104,117 @@ func (response ListProvidersdefaultJSONResponse) VisitListProvidersResponse(w ht
 	return err
 }
 
+type EndSessionsOfUserRequestObject struct {
+	Params EndSessionsOfUserParams
+}
+
+type EndSessionsOfUserResponseObject interface {
+	VisitEndSessionsOfUserResponse(w http.ResponseWriter) error
+}
+
+type EndSessionsOfUser200JSONResponse EndedSessions
+
+func (response EndSessionsOfUser200JSONResponse) VisitEndSessionsOfUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSessionsOfUserdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response EndSessionsOfUserdefaultJSONResponse) VisitEndSessionsOfUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsRequestObject struct {
+	Params ListSessionsParams
+}
+
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListSessions200JSONResponse SessionList
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response ListSessionsdefaultJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSessionRequestObject struct {
+	SessionID string `json:"sessionId"`
+}
+
+type EndSessionResponseObject interface {
+	VisitEndSessionResponse(w http.ResponseWriter) error
+}
+
+type EndSession204Response struct {
+}
+
+func (response EndSession204Response) VisitEndSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndSessiondefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response EndSessiondefaultJSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetUserInfoRequestObject struct {
 }
 
@@ -1966,6 +2262,41 @@ type GetUserInfodefaultJSONResponse struct {
 }
 
 func (response GetUserInfodefaultJSONResponse) VisitGetUserInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogoutRequestObject struct {
+	Provider Provider `json:"provider"`
+	Params   BackchannelLogoutParams
+	Body     *BackchannelLogoutFormdataRequestBody
+}
+
+type BackchannelLogoutResponseObject interface {
+	VisitBackchannelLogoutResponse(w http.ResponseWriter) error
+}
+
+type BackchannelLogout200Response struct {
+}
+
+func (response BackchannelLogout200Response) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+	w.WriteHeader(200)
+	return nil
+}
+
+type BackchannelLogoutdefaultJSONResponse struct {
+	Body       ErrorResponse
+	StatusCode int
+}
+
+func (response BackchannelLogoutdefaultJSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2417,9 +2748,21 @@ type StrictServerInterface interface {
 	// ListProviders List the configured providers
 	// (GET /v1/providers)
 	ListProviders(ctx context.Context, request ListProvidersRequestObject) (ListProvidersResponseObject, error)
+	// EndSessionsOfUser End all sessions of a user
+	// (DELETE /v1/sessions)
+	EndSessionsOfUser(ctx context.Context, request EndSessionsOfUserRequestObject) (EndSessionsOfUserResponseObject, error)
+	// ListSessions List sessions
+	// (GET /v1/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// EndSession End one session
+	// (DELETE /v1/sessions/{sessionId})
+	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
 	// GetUserInfo Get what is known about the bearer
 	// (GET /v1/userinfo)
 	GetUserInfo(ctx context.Context, request GetUserInfoRequestObject) (GetUserInfoResponseObject, error)
+	// BackchannelLogout End sessions because the provider says so
+	// (POST /{provider}/backchannel-logout)
+	BackchannelLogout(ctx context.Context, request BackchannelLogoutRequestObject) (BackchannelLogoutResponseObject, error)
 	// HandleProviderFrame Handle authentication callback
 	// (GET /{provider}/handler/frame)
 	HandleProviderFrame(ctx context.Context, request HandleProviderFrameRequestObject) (HandleProviderFrameResponseObject, error)
@@ -2690,6 +3033,81 @@ func (sh *strictHandler) ListProviders(ctx echo.Context) error {
 	return nil
 }
 
+// EndSessionsOfUser operation middleware
+func (sh *strictHandler) EndSessionsOfUser(ctx echo.Context, params EndSessionsOfUserParams) error {
+	var request EndSessionsOfUserRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndSessionsOfUser(ctx.Request().Context(), request.(EndSessionsOfUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndSessionsOfUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndSessionsOfUserResponseObject); ok {
+		return validResponse.VisitEndSessionsOfUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSessions operation middleware
+func (sh *strictHandler) ListSessions(ctx echo.Context, params ListSessionsParams) error {
+	var request ListSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSessions(ctx.Request().Context(), request.(ListSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
+		return validResponse.VisitListSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndSession operation middleware
+func (sh *strictHandler) EndSession(ctx echo.Context, sessionID string) error {
+	var request EndSessionRequestObject
+
+	request.SessionID = sessionID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndSession(ctx.Request().Context(), request.(EndSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndSessionResponseObject); ok {
+		return validResponse.VisitEndSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetUserInfo operation middleware
 func (sh *strictHandler) GetUserInfo(ctx echo.Context) error {
 	var request GetUserInfoRequestObject
@@ -2707,6 +3125,42 @@ func (sh *strictHandler) GetUserInfo(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetUserInfoResponseObject); ok {
 		return validResponse.VisitGetUserInfoResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BackchannelLogout operation middleware
+func (sh *strictHandler) BackchannelLogout(ctx echo.Context, provider Provider, params BackchannelLogoutParams) error {
+	var request BackchannelLogoutRequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body BackchannelLogoutFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BackchannelLogout(ctx.Request().Context(), request.(BackchannelLogoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BackchannelLogout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BackchannelLogoutResponseObject); ok {
+		return validResponse.VisitBackchannelLogoutResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2935,103 +3389,117 @@ func (sh *strictHandler) StartProviderAuth(ctx echo.Context, provider Provider, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tc9s2tvBfwfB5Zro7l5adNG3vunM/uE6ydZM4HjvZ7EwnE0PkkYiKBFgAlKzb8X+/cw4AkhJBSc7b",
-	"3p3bT41FEjg476/oH0mmqlpJkNYkp38kNde8Agua/jrnZTnl2eKZ1krjDzmYTIvaCiWT0+RdsWa2AFZr",
-	"tRQ5aKZh1hjI2V+un5+z73948reUGcjwbfZk8mjyePLor5MkTQR+/HsDep2kieQVJKcJ0BZpYrICKo57",
-	"2XWND4zVQs6T+/t0E5ynfVC2IXvTg+obw1ZK54bNlGbC7gTgQ3+ZPcCoHOIb88YWSov/5nTwTOXANNhG",
-	"S8jZdBNjY8DgR3v2fyaX8e0zJWdi3mjIGcil0EpWIC1Ts82d2UuYWaYae8pWBbf00GouDXcE01BBNQVt",
-	"UgalAXaLx5r0VrwND3JYQqlq+m0Uu3K55zwXxsTPI4xpQDv4hWFcmhVox2J/e3zywyhHCWP2bPmatuEl",
-	"PuVlqVbPqtqu/8HLBpJTqxtIt8C5mDEDNiVcaZhpMAVbibJkUlk246JkYsakYgaMQRwiuEsuSj4tgU0b",
-	"6152zMC4ZID7MQ2mVtIAE9JY4PmE4bFnWknLQObMgMwNE/i1LVRjGWdLhHHs4CocK3L6qVIlcEnHv/Ks",
-	"MM7FIK3IHBu3Mi5y/HUmkAYwmU9SNhe2aKYpmys1LyFlamF5R5Wa26KDLSyTpImG3xuhIQ+o7mCFO17V",
-	"JZjk9NfELZ6kiVs9SRNcPnmfRuh5Db83YCzk74Qthqd61RjLpsBu//nq5c/W1v712x8ZR91QIYtxqWwB",
-	"mhlhgWVcImER/6g42Jlc20LIueN7JC57cvKoPWkB3J3Mn/WfRy1ARwTRbm68yVQd0Sj0s2HcLCBHMFGl",
-	"opa2TpusCoTU1DyDlGWqqjhTmk35qGoxtM0eUCy3I8rN4CPWmglSquc318+RQazT9Smytqr57w0wqWQ2",
-	"yqi01k5Q7pFNnHSQdmgNUaakBWlJcuu69Fx6/Jtx1qBb8f9rmCWnyf877uzcsXtqjmm1a7++2214YO1o",
-	"SOIN+Y8k+1OVr5nha8NWxXqS3KfJc01H2gDMwp09LmxVbkIUOePmrtekH1DTsZ/fvHrJaj4HZlFH18pY",
-	"QxBsSacG05Q2RdI73cSNksjPwhqCvNGQMqucCeAaDcJKyFytOuivIRcaMhunu/ZP2axUK0YayRsNXtcp",
-	"UzJsQ1qK3ZI5vWVc5v7fH9Cm3TIh6SPiBOQLJzRE3JfKnWY3AG91GWyZsVyTPR9XJQNk36fJL6uF+Ww8",
-	"hIvtY6Ff3r24QbNsuZCoPupmWoqMLWDtnBKrFiDZErSYeSC2MHPOswKOzpW0WpVD9PysVqxUco6GgRYB",
-	"zSq+ZguA2iEKHoimNHn2hs+HO50XXM7BMLjjmS1R+4AMO7BcgXk4NS6VfaVyBDof0ThgUdfiLkp6QcA/",
-	"slIgG6MuyZGtLmZHl0rC0Stus2JCh/BEwnXPrEVrO9zitQQv28yIuTwSEqXIW3c8Tq1VDdoKp4F4vhQZ",
-	"xHxhbp3eA82t0mg8WK4Yn6LFdm7n1vHThDugLvIIclLnBI4pYfQoyLX0skAyFt0EnKM4+L0CY/h87Ci4",
-	"ZmPQEvJVdNm65z0MHhoLNaFLWKjMPhnytLmxUOPHfjWuNV/T36KKQHlx85r95/cnj1L29s15FEJ0a0dO",
-	"t+KovmhXyFOGfswI9YeS0bH3rz0CejD9rmnf0XG+r3fpA9YDjjpHRk1/Q+17nyZ9fET5lSwS6n3lpG/F",
-	"10G5I82+Md5Ls+shA49z1YCd0OcEmZN4pejaCstykUeRXSq1aOoRdAvr/ReSW255qebOlyFH1rCKHkcX",
-	"lrwagVc3JThqGVUuIc79qrGZqsa4POMVODO5n9YESLdglHCNLVpjMNjxrI0LuFNnnYuPmtqQj0khCOpV",
-	"DYx3QQY3LLj1ZFOlIh9EGGJbotCQ1BgrG8vncOG5YZ8g/jT4wAn6TJSw79sr/1pPNVzImTrgs+7d+/sI",
-	"Un+KnWKblh3zI068k1ErbXk5YWdTQw4PIRXDMy/pgXHwky5qHuIR7mqhwVzIG8iUzCNx6mWDoTJyknGv",
-	"sEZaURIULfzezvvVcBuMOlBHJblqphTc+NNLWg9PLw4kXZ9itE9cZraBmVGwkC2QCc+uLljGy9LslwW3",
-	"Qw+6mDSEdM1zpauYNNycvXrZhvP0x+PJCftJyFzIuelSR99Ovps8+euQLNdQ8vXeUCX4io7maZA98h3Z",
-	"nC8BtVPwjHtpmYEmQQjHhRs3DE9TZMApN/D9E2Q+tQT2+Lvv2QvxE+4lTMiTxX2CORcR4t2AbZNHkXiA",
-	"4lf6FLVKxZDV42QckImioHPejJ3KmYIpFELmm67GJjl6/sSoEj9Iw4aF3o8B+xQsF+WYaSdR10rOI85b",
-	"39/a/Pa5QKl1GSb3VtAiBvSSbGqp5lGKZQF3e2NNh+VR1+4sOHZG8gV8yLhxRjllpTDWebkIUa6ypgJp",
-	"21Bhl2/3AIOaldyYDQ/Au0YXsm7ssxEP8yOJ6HMjY8GeC7q5J4mjAWskRkRWqdxb7G0OtIWK+9KNjvDL",
-	"FbcFWVOKRtkUMLQ95rU4plzn3qP6/dzqOw66S2d46UJjrmYMlghIp6S9ao6YpJAI2ctzXlg86B7jB2RF",
-	"3Lu9BMxB36E6bswAUyG73641ii2/QDwlSbbiG0OavTFDrLjfQ2bebyCkhTka0y2Yei/HoPkZeGmLXeD0",
-	"7IswaDsyMGanXhyWT6SyTAPP11ExNu3uIJsKgVYLDCgIm+/3saf/Ona4cVeKeJKe9VW+cxZQVFben1cr",
-	"GTmrWknQphD1M1riGmYR3LlnaARBg8zAJUHmWjW1oT1cCrZdC/WSqGi3NpwcoGoQNK7rEYkLPgvDVyYU",
-	"nzncovcYwWpKD9oD7URZeyaX1wkuqU+U479Pc5jxprTHc5Svvx7gaq0pXbsJQxrFdIzSv6wWLm2RCxc+",
-	"XPUIFqtxYHzZJahcneWH7x790CvlRXwxXs7jOQwdTz7ETdNCxLX3wnHq0JTFdb2Jr34X/XW93y/B7R1w",
-	"KR10BM9mV+j3y83rS/YOpuwFrBk6cxHEfhdB7ALWhydSkNgDWdg+DC4YO8FLNVeNHT/DOwqfKP2t1YpS",
-	"Q4VqypzNFZNwZylDwOV6FXzPzYOUtPzbmB3eqta6N8nN/ZEV1tYGo/xSZbwslLEHurWva5AiP/dh3Y7E",
-	"ci5MpsjuBr8qdTls8oJkXishycvmlsGdMBHHwymoD6apMeR0iczDVZXIP5B+/YAxipDzD7ycf3CJkY9e",
-	"kmqm0Vd/Wy3Mh0aL6MNgnz/gk4/e3TREhU9bBBWekDP1IZBgv5z6U/fOGFtmxynHQT+USumQF2KydtXl",
-	"VEZyr2291UJZGp9GpgegjZIT9oxY1tXoKds/BcYp0THkz1yYuuTry1HP32cN/XuUU4/nkqto4NVbgt5g",
-	"PM+1d4aGiWOR2UZHAHl7/XIri+lTT8x/cqDkh5TSzg4RNHO9Tol+5L/laXcdDxFf5h8uf0nK4Rbk8pZI",
-	"YfkCfvTV/VWrNluSFtwwqSQ8zKOZlWpl4sUf3ksl4v7IohgskhrzLS9hn+Dt1KpuahIGX/ajg9+JDY7d",
-	"pbRGIjfVWIyZ59R0gt5c1lfB6FNEucIKW0YNJ/IisoUpVLwQMe7pLdB9VbMO8d6jPSTbS8be+14OtnST",
-	"FQJB3u/gwJAAPdz72jKFpHHMhF1pdbduHxiULy/6IV4X5DBHHLMMo5I34xnBsOiRqSETM5Ex94nbO64F",
-	"Pikf2l/+wcnQAw7yjWEXT93yoWhBaT4vcMMgK953gUvONZcWckavmK3OCyPkvPStF+aBqumlGMt8RHRS",
-	"JM5qHx3sGsaU4j5XsdslxuRvDehzpRYCdlSkqeBDL1FEVIpKIPo8D5TcWDOabz+ze6p+3k+rRFkKz2f7",
-	"BbtbfOxQKLXnZMUfLrvBCrbhYLoRMaddDE09RL3MNMp0tPgg7SEhtN0o2uJejHqV8D9aNfPiYcbGNNPd",
-	"Zn4LgP14N9TFhafZhfdd4Yc/IDJNpFjLjFUoNZ2nhKCO+er7xGWLD7YP4xcZngRRB1mjhV3f4FK+EAdc",
-	"gz5rXFea++t5UHe/vHsTeqCoQ4+edujEAMiljFGKwhrUTuV+6vqp2nrfEW+o3SxQtRYvYO26U+DOgpa8",
-	"fKqyiN7uMo+4EXvaTzT7PKeDyJweH7fbTYQ6zlVmKG16TIraGz5qenEtRR7GdoedyyXRPppA9LOrC+rV",
-	"6yVKXanvFOWMKjsukTQTUpgCXImkVHOUMurSaHNAQcWlvgTrEv5UpU0DZ4FhwqbMd2E6EaYMSbs0dfKQ",
-	"LloVIivG0rihO8d0OTXj2ltzV7BhmyW6zqnjPg83WNIwy8sF+kfCskZWvpMG2b4UGXhJ8rg/q6mP6PHk",
-	"ZID81Wo14fR4ovT82H9rjl9enD+7vHlG33Re2jafnF1dJGmyBG0csR5NTtz7qgbJa5GcJt9OHtG2NbcF",
-	"Md7xpCW445vlo+OsZ05KiNX1LgFydJ5ZpoFoyF250rXdCCUv8uQ0OS+B65592uoifHzyZMz4kqWiCl2l",
-	"lohHYkTK2I2pjHZplwF3OqCpKq7X1MyHC+22gyipfE7trtSJt1J6kby/T5M5RHT/VeNrfmGR0LvqmivK",
-	"khQ0mQHnYwlpFeN++5T296UAbzZ8n2vGtV4zzlzjWcpMkxWuAqOMA9vHYRGMXyAX78L4yWfruOvtMtJv",
-	"15GRurV9JrZtHqOmD2NFWbJSLME4TwWks5IfSXCv9JPTX/+4Tzc1/q/v79/3WeLvYFtyHM4N92lUZH5b",
-	"LcwkIDDKL28iCspVLMoGNSJqVUONolT8R05yCXj33EzYWXjVugIrvcgyVYEhPRSS3dWQL/4O9oq+pabL",
-	"OFfsxjF9eJ8m3zqh3f1yv5nwUyUXyeSVO/UgIl4a3aKCtPdhtCqolITUQn6T4CYdosQ6oxKXQbFzHZ0m",
-	"pA7IYc64DB0TaMjKMorxl2GXLyiFG+WxiBye4VE/Xpr0koKbX+MpBtWOsxTK2NaYHSebgnaxiTyOIPUo",
-	"5o5AivYTNhyltQaei53EvgzFPzaFmdK+KeWoqVF15UoCBg+i9GECurf4AN1bNcMPs8I5I3mDHjczRWOP",
-	"cp8FGDDFdQvOv5Arrl2p8z5Nvjv59qvtetkVWf+l/Hjj6iVW89lMZGyKrqa05Pp9GbZcQVkeLaRayeNP",
-	"sBzOilLvhe8/ouKID8dmQhtLLnkon7iW7CgT/ntage3aXY9YlI9i/+i17gf138P9p2Ga+rl2xxUzsJkL",
-	"U0ax/g7K8gVC838P/YoqgUfZdikwrpM5ejVK0nADsXjXfqSBl+Xa/WXYX17XIC+esnMlJWSWPW3riI8m",
-	"J9vV8gFNYuXJL6iYY9uNeM/Deujks/lSw7UPIeby0bHvyTPHf7Q9fPejNGxTRaHB17QBdGg+N1xQOx0f",
-	"n/0IqpXyTTlfbzersxfQNQlWUCm97g3Zuhw3AmL4akwww1BKujF3HVX27bE3O/RtbFYjMnfZH1Q4fD7n",
-	"/RfkyHD2ES70ABPrPXFa5+vM/F0qH/iGLlDTjkKHNM1XiBGfU+mqsWxVYEgeuNMxa09mzvJKSGGs3pKX",
-	"jQLBuJB0K1NTsaTsilVMzWYYYrBpY61yXeLobg6Z+KUw9qrd6wuyy0blZIRnuvqYl0ql8zA5Dpt1yE9X",
-	"aQjIxrr9ik2PQq1Z6IgTehL2RoFuzI2LqpffH0t/hz5EpwgoFx7VOSGz/aVTNBvZ/BGC+ZS9P6Knk0vb",
-	"R8X+Yydqz1B1i9znwyh1TGhytYJVoSomlRvtRmvvkfd1MkGuPGQY+Sq96kVXB9hnHv8IbHd/XHCZl6CP",
-	"Z2EcOe5t8oXPQftcgsd8JCsOd5kf+bRFaEb3VtW01EpZpoFb2Eqfo81FgEywxU3ZTlq44WPH1d6cXgLX",
-	"5dr7uGGYmLSva6RhQhqRQzsCQaMcnS8cpk83Gf5nQkhQHm5Ke2BtY6TtXmlVT4Lk3PMutRMf8J4bWzng",
-	"xWdyedC+Gze1PPSDzaLw3m8vjEnGfIPdYuIIQIHE4wPfbsfSP1VhO1bYnpzPPB76NnXjDQrEazVWrze8",
-	"gpCl+/uzN5SMP/Wt4SgAIJeMaxrJz10o146/U5QxcWNQwnS3sFA+X1BX9IRd2PbKE2Fo4Ke7RWYgr98Y",
-	"3zXpmo5Uo32a2RAMlTAGddwsOI7unoC0rwroVouHTBjtlbcrl5r4U+Y+k8xR5eYnla93mOu7o9VqdYQk",
-	"O2p0CRIVd364/d6Y3LsfXsPxby7rLu3Gjb/3ZZfoj9hX16K8w7d247tOtLel1F/o0++k5jNL/rbvKfId",
-	"0CSBU5hz2SsPhxnighs/nO2SxykzinQIGlBvcd0QVaHK3KQb+80VJTmCNeZ1PRTl51Q8b/1ud+KPl+Nt",
-	"e+G5YkujbsAzcjfIw+6X+MTqLV3V1OrtQZf6A3in45m4NXkWmKKlMCBVsxJ4CAV8BRftioalCl7coGHQ",
-	"639hXSDnoocJu3RD41OgakGYG3cq3zSuJYsbtoJYXckxwFV3rcGXU+gH6t/N656+aLJiazYiEmLcOPzN",
-	"mrJcI2/MgeJ3J7NhVt91BDeydMmhwSQFL41iS2GE3aYrxga9uQgfHz36ulchbV9o5TsF8GTetSAl1Nc9",
-	"FV9TodiJUP92rc8VX/X7orbjK0c2t3fvQo5DJbYCy3Nu+b4cyoiarxpjKazD+Koxp6FpTuRpa4pSKs1P",
-	"2GvCy4KGkHsdy4YVfEm3aHmx917ak5Mn8Vq7/+5VgPyLi+nDpM7wqgxY/Y+7j4jj22sCwiqfOUmNLjPt",
-	"UXUYPJRdfCbmsKxOo+kSrqDrqTfDJXJCz/crLte+JYNbpmQGrOIL18dCDRjeeA8Yb8gZ1w6yQNw3/vaG",
-	"L8ca7c2Kn0/bu+vx/neZhY37XqLlbtdAGDJPur0gQunu/kfXO+pt9m245uXWXVJE1+aM3vjyta3ApfKZ",
-	"tMC3vQSknxEO911+Df3u8bvt54fbST5bQO+nrdoMYSSYP0zovngs/Kfg/Sl4/2LBY9M1u3p98+YBlpP6",
-	"nkbt5s0gXB6zfC4s89Us5zDNqcPTO9QGeAn5xjXHvg2zu1Uw5Ajoql5uqLlxKNw3CHEQzDPXbf8JUj2c",
-	"numlzOdgXZ/lKbulqb1bn5brLi5SNUjQKbsN03y3kSSDVd3zt7q8pQttfa8nlbYZz6xhpVhA2Gjs5tZZ",
-	"qVbJ2JW9g8nC2E0Vn187bc13aoGM4Csb/XLDitOlqO1VqYjjCbuwzl+fAqOroF31LHq9Mq28+wbdeELo",
-	"FtH2Xx2JkELdzqVA3w61kweAuZ3G4OiRMnlIET+aeAmZtzYjFL/9eUPAHnR9a2+FzfvRw1y2c4HR//ax",
-	"40NvLL0BezQ2j/YmKvwpsyBZJWRjwaSu6YdSg6QAPCaCQpgk+zJNX7VNgU7kJjbRTo1d1m3ohpn+5Xaf",
-	"GiWR5tve0OuDcX2/s5kROadkvWvkfcPVYEqlvQPi9IeTkx/am5oi4v8T3eXUpkPxm9C3RVXyXvuR75ns",
-	"FnvfHmRgifDsqR8raueDfJ0n73VTUMC2eZ9cmMHZRM0Q8hewNmmvUQoXd/caypnyaksZYKtCMQ0ZiKUr",
-	"9PiwsdspUi+OKaatHjeXMOwt0/UvjHy93ZQYxgoctoOeJTPTX7frlx+u+1zp9iJd46c8eW/kB9V6uBrL",
-	"/W8J/FTbWRbuYAro3uyPGW51pdUUhb9SDY36hs6xrd7a3pK+P/f+/f3/BAAA//8=",
+	"7H37c9u2lv+/gtH3O9PbWVq2k7Td68z+4DhO6+bliZObO9PJxBB5JKEiARYAJWs7/t93zgHAhwhKcpy4",
+	"e2fvT21MEo/zfnwA/TlKVVEqCdKa0cmfo5JrXoAFTf8643k+4eniXGul8Q8ZmFSL0golRyejj/M1s3Ng",
+	"pVZLkYFmGqaVgYz97d2LM/bjT0/+njADKb7NnoyPx4/Gx9+PR8lI4Md/VKDXo2QkeQGjkxHQFMnIpHMo",
+	"OM5l1yU+MFYLORvd3ibd5TxvL2VzZe9bq/rOsJXSmWFTpZmwWxfwuT3MjsWoDOIT88rOlRb/zWnjqcqA",
+	"abCVlpCxSZdiQ4vBj3bMfy6X8elTJadiVmnIGMil0EoWIC1T0+7M7BVMLVOVPWGrObf00GouDXcM01BA",
+	"MQFtEga5AXaN2xq3RrwODzJYQq5K+tsgdeVyx34ujInvRxhTgXbrF4ZxaVagnYj9/dHRT4MSJYzZMeVb",
+	"mobn+JTnuVqdF6Vd/4PnFYxOrK4g2VjOxZQZsAnRSsNUg5mzlchzJpVlUy5yJqZMKmbAGKQhLnfJRc4n",
+	"ObBJZd3LThgYlwxwPqbBlEoaYEIaCzwbM9z2VCtpGciMGZCZYQK/tnNVWcbZEtc4tHEVthXZ/USpHLik",
+	"7V96URiWYpBWpE6Max0XGf51KpAHMJ6NEzYTdl5NEjZTapZDwtTC8oYrJbfzZm1hmFEy0vBHJTRkgdTN",
+	"WuGGF2UOZnTy28gNPkpGbvRRMsLhR5+SCD/fwR8VGAvZR2Hn/V29roxlE2DX/3z96hdrS//69VPG0TYU",
+	"KGJcKjsHzYywwFIukbFIfzQc7FSu7VzImZN7ZC57cnRc73QO3O3M7/WfB/WCDmhF26XxKlVlxKLQnw3j",
+	"ZgEZLhNNKlpp66zJao4rNSVPIWGpKgrOlGYTPmhaDE2zYymW2wHjZvARq90EGdWzq3cvUECss/UJirYq",
+	"+R8VMKlkOiioNNbWpdyimDjtIOtQO6JUSQvSkuaWZe6l9PB347xBM+L/1zAdnYz+32Hj5w7dU3NIo73z",
+	"47vZ+hvWjoek3pA9Jd2fqGzNDF8btpqvx6PbZPRC05Y6C7NwYw/ntsi7K4rssTvrO7IPaOnYL+9fv2Il",
+	"nwGzaKNLZayhFWxopwZT5TZB1jvbxI2SKM/CGlp5pSFhVjkXwDU6hJWQmVo1q38HmdCQ2jjftX/Kprla",
+	"MbJI3mnwskyYkmEaslLsmtzpNeMy8///GX3aNROSPiJJQLlwSkPMfaXcbrYv4IPOgy8zlmvy58OmpEfs",
+	"22T062phvpoM4WC7ROjXjy+v0C1bLiSaj7Ka5CJlC1i7oMSqBUi2BC2mfhEblDnj6RwOzpS0WuV98vyi",
+	"VixXcoaOgQYBzQq+ZguA0hEK7kimZHT+ns/6M53NuZyBYXDDU5uj9QEZZmCZAnN3brxR9rXKcNHZgMUB",
+	"i7YWZ1HSKwL+I80FijHakgzF6mJ68EZJOHjNbTof0yY8k3DcU2vR2/aneCvB6zYzYiYPhEQt8t4dt1Nq",
+	"VYK2wlkgni1FCrFYmFtn90BzqzQ6D5YpxifosV3YubH9ZMTdoi6yCHESFwQOGWGMKCi09LpAOhadBFyg",
+	"2Pt7Acbw2dBWcMzKoCfkq+iwZSt66D00Fkoil7BQmF065HlzZaHEj/1oXGu+pn+LIrLKi6u37D9/PDpO",
+	"2If3Z9EVYlg7sLsVR/NFs0KWMIxjBrjf14xGvH9rMdAv08+atAMdF/v6kD5QPdCoCWTU5He0vrfJqE2P",
+	"qLySR0K7r5z2rfg6GHfk2XfGR2l23RfgYanqiRPGnCAzUq8EQ1thWSayKLFzpRZVOUBuYX38QnrLLc/V",
+	"zMUyFMgaVtDj6MCSFwPr1VUOjltG5UuIS7+qbKqKISlPeQHOTe7mNS2kGTDKuMrOa2fQm/G0zgu4M2dN",
+	"iI+W2lCMSSkI2lUNjDdJBjcshPXkU6WiGEQYElviUJ/VmCsby2dw4aVhlyI+633gFH0qctj17aV/rWUa",
+	"LuRU7fFZ8+7tbYSoz2K72ORlI/xIEx9klEpbno/Z6cRQwENExfTMa3oQHPykyZr7dISbUmgwF/IKUiWz",
+	"SJ76psJUGSXJuFdYJa3IaRX1+r2f96PhNJh1oI0aZaqaUHLjdy9pPNy92JN1bY7RPHGd2VzMlJKFdIFC",
+	"eHp5wVKe52a3LrgZWquLaUMo17xQuohpw9Xp61d1Ok//eDQ+Ys+EzIScmaZ09Hj8w/jJ9322vIOcr3em",
+	"KiFWdDxPgu5R7MhmfAlonUJk3CrL9CwJrnBYuXHC8DRBAZxwAz8+QeFTS2CPfviRvRTPcC5hQp0sHhPM",
+	"uIgw7wpsXTyK5AOUv9KnaFUKhqIeZ2OPTedo4a+cZXI1wK7w4+OWkxfSwgxlc0Mk3HsxOaA064xXQ2Rz",
+	"vmYCcyGzbizTXUkrYBn0EnuZ8DDQ4GKfg+UiH4odyJZoJWeR6LAd0HW/fSHQLLgSlnsrmCkDeklOO1ez",
+	"qEikgXY7k1lH5cHY8TREjkbyBXxOuXFeP2G5MNaF0biiTKVVAdLWuci24PEOHjvNuTGdEMPHXheyrOz5",
+	"QAj7hUz0xZehbNJl9dyzxPGAVRJTLqtU5kOCTQm0cxUP1isdkZdLbufkrindZRPA3PmQl+KQiqk7t+rn",
+	"c6Nv2eg2o+S1C6MFNWWwxIU0XsDb/ojPC5WWnTLnlcUv3VN8j7KLe7dV4dnrO7T3lelbH98+qMcapJYf",
+	"IF7zJGf0nSHXUZk+VdzfQ+l/h0VsvRxbzS/AczvftpyWAxMGnVMKxmy1i/3+jFSWaeDZOqrGpp4dZFXg",
+	"otUCMxai5qdd4um/jm1uOFYjmaRnbZPvohFUlZVPGNRKRvaqVhK0mYvynIZ4B9MI7dwz9LKgQabgqiwz",
+	"rarS0ByuxluPhXZJFDRbna/2SNXLStflgMaFoIjhK2NKAB1tMTyNUDWhB/WGtpKs3pMrHIWY11fi8f9P",
+	"MpjyKreHM9Sv7/eI5dZUD+6uIYlSOsbpX1cLVxfJhMtPLlsMizVRMIFtKmCukfPTD8c/tXqFkWCP57N4",
+	"kUTHqxtx17QQceu9cJLad2VxW2/io99E/7reHZfg9G5xCW10gM5mW27569XbN+wjTNhLWDOMFiOE/SFC",
+	"2AWs96/UILN7urC5GRwwtoNXaqYqG7KB7ipyevZ5IHM5DVnurx/f7xbozljDCxkm5kdKFKnQr9WKimBz",
+	"VeUZmykm4cZSLYTL9SpE2bG9fIgFBBt9afcmBfRP2dza0jClWa5Sns+VsXsG8G9LkCI78wnslhJ6Jkyq",
+	"KAAIAV7iqvUUjsmsVEJSPsEtgxthIhGQs5SfTVVicu0Sg/1tpsgcVz4jO4Wcfeb57LMrAX3xkNQdjr76",
+	"+2phPldaRB+GQOEzPvni2U1FXLjfIGh5hZyqz4EFuw2G33Vrj7FhtuxyeOn7cinpy0JM1y6b6tFAlbnu",
+	"LFvIc+ML5vQAtFFyzM5JZB0agfoaE2CcSjp9+cyEKXO+fjOYgvj6qH+PugfxqnkRzQBbQ9AbjGeZ9lFZ",
+	"v0QuUlvpyEI+vHu1Ua/1RTbmP9lT80PxbCsWBv1tCxPSrnFsZvo1tiMSVP3DVWrJOFyDXF4TKyxfwFOP",
+	"Y1jVZrNm6ZwbJpWEu4VW01ytTLzNxVtFU5wfRRSzVjJjHtwT5glhV6nKqiRl8A1O2viN6EjsNqM1kEKq",
+	"ymLyPiN4DYaVadsEY3ATlQorbB714CiLKBZmruItl+GQc4FxtJo2hPeh9T51bYo6fBDo1pZ0RSEw5NMW",
+	"CQyl3v3DwA1XSBbHjNmlVjfr+oFB/fKqHwoHgiL3SISYYnr0frj2GQY9MCWkYipS5j5xc8etwL0qv+3h",
+	"71z23WMj3xl28dwNH9ozVND0CtfP9uIIExxyprm0kDF6xWxgTIyQs9yDTMwdTdMrMVSCidikSMJXP9o7",
+	"Ro0ZxV0xazNLTMh9cTRspbtADAjPKm1UHEelCShUKA11H8I37XJuXOgX51WrILvXtv0ir6qi4Hq9c8f1",
+	"+Fs2HMbq7TnVgLJxGuHsqWSYdzx+/PjvzIoC6oI75dxmW4d6I4knn4JZLm/MWkDAte3TNsU9HZA9PjEq",
+	"R/MNMnvKKkmo1UASci4TmCodZ03MIWDA4RsLvsdHuQG7oHq/VCzVQGUBnt+9m+67gHGCfwwQjIZIPMDF",
+	"UMSi0+F+T+1QcrutFuFl2OEchxtoe7icfoe8lqp6gd29t9kaE9sPBvSZUgsBWzAy1IKml0i4clEINHPe",
+	"ViPFzGAHMEb/Dg7B51OFyHPh/cFuauzeFHrXM4q27+5jQ7Ra14+SToktaYpuhGps9crQ90bbodLuU3Oz",
+	"HRgJzsUIPYn/0aqaze8WFJpqsj0c31jAbrobwpXibrbRfVuZwG+QLHkfPsKMVejdmowGlzqUU++y7xty",
+	"sLkZP0h/J+RL0koLu77CoTw0ALgGfVo5nKz714sQlvz68X1AZRJmmJ425JxbW7oeE2pRGIMAnu5PDcKz",
+	"RiAc8IoAsIGrpXgJa4eXgxsLWvL8uUoj8VXTqsCJ2PN2Z8o3RtyKzMnhYT3dWKjDTKWG+iyHZLR9gEow",
+	"PAdy9GusZ9g63CiK7AtMP728IPRwq7PiwAcnqGfUa3aV56mQwsy9q8jVDLWMcGN10TiYxcSDQlo+JQmS",
+	"BYYJmzCPC3cqTCXVemjCFpItWs1FOh/q+wS8oGmK8MYB7jPvwLqggSb54r5w3xvSMMvzBeYxwrJKFh7b",
+	"h2KfixS8Jnnan5aEbHw0PuoRf7VajTk9His9O/TfmsNXF2fnb67O6Zsmm9qUk9PLi1EyWoI2jlnH4yP3",
+	"vipB8lKMTkaPx8c0bcntnATvcFwz3MnN8vgwbbmTHGJIgzcA2YaHJ5vvgIBCyYtsdDI6y4Hrln/awDU/",
+	"OnoyFCSTpyLMQKGWSEcSRCrxD5mMemjXMnM2IMRyo3c00HY/iJrKZwTAJ2zwSunF6NNtMppBxPZfVh6F",
+	"EAYJaHoH98pzMtDkBlwuJKRVjPvpE5rf9w692/DI+5RrvWacOShswkyVzl08qYxbtq+XRCh+gVK8jeJH",
+	"Xw0D3JplAAHcsJHOj/jWTQ1nJRiasSLPWS6WYFykAtJ5yS9kuDf6o5Pf/rxNuhb/t0+3n9oi8TPYmh37",
+	"S8NtElWZ31cLMw4EjMrL+4iBci3OvEKLiFbVEHSd4EgoSa5j556bMTsNr1qHyKAXWaowCMcVhe5Y0ZeL",
+	"n8Fe0rcEA49LxXYa04e3yeixU9rtL7fhzffVXGSTN+6Eika6VLomBVnv/Xg1p94zcgvlTYI7exVl1in1",
+	"xDGj8BhzE7INCphTLgOGCx1Znkcp/irM8g21sNNPj+jhKW71y7VJL6kI8Vu8FKjqA3ZzZWztzA5HXUW7",
+	"6BKP45JaHHNbIEN7jwkHea2BZ2Irs98EtIDPf13oclCVaLoyJQGTB5H7NAHDW3yA4a2a4ofp3AUjWYUR",
+	"NzPzyh5kvlrXE4p39XL+Qql457ARt8noh6PHDzbrmwaV8ZfK45Xra1rNp1ORsgmGmtJS6PdtxHIFeX6w",
+	"kGolD+/hOZwXJbCWR0RSE9OnY1OhjaWQPLQ53SGRqBD+a3qBzWZ/i1lUN2b/aB0mCua/Rfv7UZoQptvz",
+	"iinY1KUpg1T/CHn+Elfzf4/8ijr2B+lmyz5uk6m0qCQdtyIRb/CKGnier92/DPvb2xLkxXN2pqSE1LLn",
+	"db//eHy0Ca/p8SQGI/iGhjk23UD03MctjL9aLNUfex9mLo8PPYjXHP5Zg35vB3lYl4pCxdTUCXQ4DmO4",
+	"IPwtHz6NFkwr1Zsyvt48PsNO5ZppII4wlDTfMsNkyX/qqvBPvUZzNs2Vos6hP71pEidp7SiFDKvhK8pX",
+	"wiG/nviEA3ZJ5w6JqJuoCdY9bWRj584iZ8jbh672P2v46RvKctj7gPz6BZPQPnH26mHOL79RPmUOgHNT",
+	"X+sQCjwPkF2+oOZ0Zdlqjsl8kGsn5i1tO80KIYWxekPTOi3AYfVqRqYDEpLqMlYxNZ2SqE8qa5U78YKB",
+	"al+IXwljL+u5vqG4dHqjAzLTdMA9Jl/pLNyCAV2kwf2NIS6kM267J9viUO1QGua0+5RDJbJTSgzbTX0U",
+	"COmDB2+wTmgBEm5s29whp5qbFliXMlwDsyrPGJ9a0CuuM5M0KJQ15aYTGG8eejKhaqAh1DqN5Ws0piJr",
+	"2vdr37LvC8q5rM/LvJ1+MFQb32n00Kg1FawOUvd3LgfvSNiE5Q4bvELIVyBnqIHHyYOav+4JoohA/6JW",
+	"rOCS3IoGovxDGJ5zmZHg1Y1dKtFXjmGDVicZDogxXe+Oluc0nqGanpoySpH5hrzTQ24Jl8Fe4Iv+kLg5",
+	"YaH74eukpgFklqAL4XrJJLyZUnrMcbVx01UzYIcwvnX+vQ4KhPlasrnlPoEti9iEAXoCCMPcUePYzK3e",
+	"8R0mRRYWikwdsgglkVAvCTtGR3F8dDRmHz3CQNiE/jCwACqQdmYv+I0oqmJ0cnx0lKAy+n8lkWMisYU1",
+	"OJL6qiZKqGocQvSeKAc8+avinjYwJlZxc1sgbJSTTQJEeAinAw2iK3CV7zlfAjrximrOSj+EhSDHZxrF",
+	"2RWKhFcP//T/54P+Qc/njp7EjdA2x7KPRxGZy8Rd58XYgXC5Xuk9w+VIh+rCEsKTjn4+lEHHJMTURNrF",
+	"sACK3lnedjeKcFG0gAtDff222fRN/mhKFFr237r31IEpDMSTHovgt+gtjJPCaFbypZcXnfowyjX6aln3",
+	"IIjVXBVMKneLljA18R6mxeVwL4ZSY9mCZTQAh115/5/B8dxS+TKdcykhP3DnOAgnp2JwRwxAD/zL4dDH",
+	"ZrGG3jnz77gTKux4fPT9Sdc7uiPfPByI8YN5DGioKdS2xnqkjwi4eohE3mP2ks4mr2rXFzo6T46e9AX7",
+	"WbNxt8y+rYoxsHmlzn9GyLQd757L5cgZI+oPP1PZeovu3BysVquDqdLFQaVzkKnyh9f3U6bWCaXbLsAG",
+	"zeVtXI1jNxZ58pNLI+v41Pd8ffTrQfH3zdvOZQu1OAE6J94VF7qkzKi2pezcHNaX6zmXWQ76cBpuNItH",
+	"w3zhQSNeVLxFicBY4Cb1t0bZeThu7stgprZCCXPovw28Cwo0LsiE4lmV15c1uPvLfCzn6l9vgOt87aU7",
+	"3EdGRQ93QoUJaUQGdXRF4NQmO4zXtn4hggSZdRe9fUuJpwPDe7znbr7YV4X2mLdz2etdP+iirXd+e2HM",
+	"aCg03a4HjgFU+X+059v1zXb31TcnCpuX76WeDtuULBnwDGQueAGhrf7z+XtCz5z4w9+oACCXlKxo4K2I",
+	"z10poGS+HrubVIRpLnIlAI6g4BND7vrWVGHIgTQX0fb09TvjjyO6OoqqtMeFuHILZaRy5vEV3PqrBpO2",
+	"KaByzV0uKdmpb5eul/hvnftKOvcArrRz+c9t/ybPf3Fdd31ybvzVsV/gX5uYcaCk7W4Ac6q9qaX+TuD2",
+	"EWWqgVJgSId1QmCIGjiBGZctPGd9RCHkbr7KkDCjyIagA/Ue112TMld5ZpLOfDNFXcngjXlZ9lX5BaFd",
+	"63L3faPFTX/hpWLDonbWM3C96N2uqLwn3JJue67tdu/49x1kZ1eecR6Eon0IJWFpDjykuB5yiX5Fw1KF",
+	"KK53Es/bf2Fd/8SlEmP2xt07NwGC94Sr55zJ95Ub1IoVxIBgTgAum9rdN04bdr/WvTH6m9bKNi4diKTO",
+	"V45+0yrP1ygbM6C2mdPZcN2fq5pVMned2d4VBTw3ii2FEXaTr5jzti4c8Hn/8cPeprx5J7aH9tIZORda",
+	"kBFq256CrwnZ6VSofUH316obtA8y9CqEjmI0d6vqvK/GFmB5xi3f1bocMPNFZSyVKzC/qsxJOOUisqR2",
+	"RQlhacfsLdFlQal86yiwz0Kl60wQcn84t/8ZavV8HVb+MNn93lpneJEHqv7HzRfUp+qbBsMoXxlVgiEz",
+	"zVE0FNxXXHyFcb9qZaXpHu9g66lv4gqU4TD1ay7XHkNN7acUWMEXDnhOiGnvvHuC15eMd25lgbnv/QWQ",
+	"30406h9n+HrW3t2w/7/LLXSujI3iU/35R19R1fUdk0o3PyHhDnt5n30dboq9bh0FHbw09qG9wBvlK8RB",
+	"bluFdX8LWPjJjIew756+m3F+uOD0qyX0/hqTuvIdSeb3U7pvngv/W/H+rXh/seKxyZpdvr16fwfPSQcV",
+	"Bv3mVS9dHvJ8Li3zIDIXMM3oSJYPqA3wHLLOLyX5c1PNDxOEGgH92g83dBqpr9xXuOKgmKfueOw9tLqP",
+	"uGmVzGdg3cGoE3ZN1+Fc+7Jcc/exKkGCTth1uCbnOlJksKp5/kHn1w5y6iJywqIynlrDcrGAMNEQdGGa",
+	"q9Vo6Fd/elf2xO6i/PrWaQOjogUKgu9stNsNK06/q1L/2grS2EEb/E8M0a9JwSB8RdHIdwOvuILQNZLt",
+	"vxoWIYeamXOBsR1aJ78A5mYaWkeLlXfCkEQLL6HyVleE4j8g1VGwO/0CTGuE7k+shQvPXAiM8bfPHe/6",
+	"oydXYA+GLpB4H1X+hFmQrBCysjV2mkqDZAA8JYJBGI92VZoeFB1MO3JXIaGfGvq9L0N3yLav97hvlkSW",
+	"b3NCbw+G7f3W00coOTlr/RKdPyHRO1ZeX6548tPR0U/1XcwR9X9GtzXX5VD8Jhy0IPRH67yAP+TUDPap",
+	"3kjPE+HeE38PQH2g3/d5shaI2eEFOxlZODTfJU1/5S9hbZLWyQYc3P00gpwqb7aUAbaaK6YhBbF0jR6f",
+	"NjYzRXAQMcO0cSjFFQxbwzSw4YGvN08RhXPAjtrBzjY3CPlxmwOu/XE7MEt/LQtvndFHsx4uv3a/bOiB",
+	"mKdpuGU5kLsLLepPdanVBJW/UBXdoRWOemwchmsN6Q/U3X66/Z8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

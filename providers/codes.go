@@ -58,6 +58,7 @@ const (
 	CodeAdmissionOrg      = "admission_organization"
 	CodeAdmissionGroup    = "admission_group"
 	CodeAdmissionUser     = "admission_user"
+	CodeLogoutToken       = "logout_token_invalid"
 
 	CodeSAMLMissing      = "saml_response_missing"
 	CodeSAMLSize         = "saml_response_too_large"
@@ -166,6 +167,8 @@ var codes = map[string]string{
 	CodeSAMLAudience:     "The SAML Assertion is meant for another audience than audience, or for everybody. Compare it with the provider's entry for us.",
 	CodeSAMLEncrypted:    "The SAML Assertion is encrypted and cannot be opened. Set decryptionPvk, and give the provider the certificate of GET /{provider}/metadata.",
 	CodeSAMLEncryption:   "The SAML Assertion is encrypted with an algorithm that is not accepted: RSA-OAEP with AES-GCM, or with AES-CBC inside a signed Response, are.",
+
+	CodeLogoutToken: "The provider's logout token is not about a logout, is too old, or names neither a user nor a session.",
 
 	CodeGuest: "The guest provider is for development. Set dangerouslyAllowOutsideDevelopment only if anybody may come in.",
 }

@@ -2,11 +2,14 @@ package providers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -213,4 +216,10 @@ func (e *Error) Unwrap() []error {
 		}
 	}
 	return errs
+}
+
+// onceID names a proof by what it is and what is unique about it.
+func onceID(what string, about ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(about, "\x00")))
+	return what + "-" + hex.EncodeToString(sum[:])
 }

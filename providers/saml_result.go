@@ -2,8 +2,6 @@ package providers
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/crewjam/saml"
@@ -44,8 +42,7 @@ func (p *samlProvider) result(a *samlAssertion) Result {
 	if old := a.IssueInstant.Add(maxSAMLAge); old.Before(until) {
 		until = old
 	}
-	sum := sha256.Sum256([]byte(a.Issuer.Value + "\x00" + a.ID))
-	r.Once = &Once{ID: "saml-" + hex.EncodeToString(sum[:]), Until: until.Add(p.config.skew())}
+	r.Once = &Once{ID: onceID("saml", a.Issuer.Value, a.ID), Until: until.Add(p.config.skew())}
 	return r
 }
 

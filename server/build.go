@@ -98,7 +98,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		BaseURL: cfg.AuthURL(), AppURL: cfg.App.BaseURL, ExtraOrigins: cfg.Auth.ExtraOrigins,
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
 		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: r.secrets,
-		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Catalog: directory, Tokens: issuer,
+		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Attempts: h.store, Catalog: directory, Tokens: issuer,
 		Now: time.Now, Log: log,
 	})
 	if err != nil {

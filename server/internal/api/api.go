@@ -33,8 +33,13 @@ type SignIn interface {
 	LoggedOut(provider string) (string, error)
 	// Describe lists the configured providers.
 	Describe() []signin.Description
+	// Sessions, EndSession and EndSessionsOf are for operators, BackchannelLogout for providers.
+	Sessions(ctx context.Context, in signin.SessionInput) (signin.SessionList, error)
+	EndSession(ctx context.Context, id string) error
+	EndSessionsOf(ctx context.Context, userRef string) (int, error)
+	BackchannelLogout(ctx context.Context, provider, env, token string) error
 	// Attempt returns a failed sign-in or refresh that is remembered here.
-	Attempt(id string) (signin.Attempt, error)
+	Attempt(ctx context.Context, id string) (signin.Attempt, error)
 }
 
 // Callers recognises who is behind a bearer token. Errors are a *fault.Error.

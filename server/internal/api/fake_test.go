@@ -76,6 +76,27 @@ func (f *fakeSignIn) Logout(_ context.Context, in signin.LogoutInput) (signin.Lo
 	return f.logout(in)
 }
 
+func (f *fakeSignIn) Sessions(_ context.Context, in signin.SessionInput) (signin.SessionList, error) {
+	s := signin.Session{ID: "0f", Provider: in.Provider, UserRef: in.UserRef}
+	return signin.SessionList{Sessions: []signin.Session{s}, Next: in.After}, nil
+}
+
+func (f *fakeSignIn) EndSession(_ context.Context, id string) error {
+	if id != "0f" {
+		return fault.New(fault.NotFound, "session_not_found", "There is no such session", nil)
+	}
+	return nil
+}
+
+func (f *fakeSignIn) EndSessionsOf(context.Context, string) (int, error) { return 2, nil }
+
+func (f *fakeSignIn) BackchannelLogout(_ context.Context, _, _, token string) error {
+	if token != "good" {
+		return fault.New(fault.Input, "logout_token_invalid", "the token is not about a logout", nil)
+	}
+	return nil
+}
+
 func (f *fakeSignIn) DescribeUs(provider, _ string) ([]byte, error) {
 	return []byte("<" + provider + "/>"), nil
 }
@@ -89,7 +110,7 @@ func (f *fakeSignIn) Describe() []signin.Description {
 	}
 }
 
-func (f *fakeSignIn) Attempt(id string) (signin.Attempt, error) {
+func (f *fakeSignIn) Attempt(_ context.Context, id string) (signin.Attempt, error) {
 	if id != "abc" {
 		return signin.Attempt{}, fault.New(fault.NotFound, "attempt_unknown", "No such attempt is remembered here", nil)
 	}

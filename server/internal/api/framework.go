@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"stagedoor/gen"
 	"stagedoor/server/internal/caller"
@@ -38,27 +37,4 @@ func (o operations) IssueUserCookie(ctx context.Context, _ gen.IssueUserCookieRe
 func (o operations) ClearUserCookie(ctx context.Context, _ gen.ClearUserCookieRequestObject) (gen.ClearUserCookieResponseObject, error) {
 	exchangeOf(ctx).Header().Add("Set-Cookie", o.cookies.Clear())
 	return reply{http.StatusNoContent, map[string]string{"Cache-Control": noStore}, nil}, nil
-}
-
-// GetAttempt tells an operator why a sign-in failed (design D14).
-func (o operations) GetAttempt(ctx context.Context, req gen.GetAttemptRequestObject) (gen.GetAttemptResponseObject, error) {
-	who, err := o.callers.Recognise(ctx, bearer(exchangeOf(ctx).header.Get("Authorization")))
-	if err == nil {
-		err = who.RequireAdmin()
-	}
-	if err != nil {
-		return nil, err
-	}
-	a, err := o.signIn.Attempt(req.AttemptID)
-	if err != nil {
-		return nil, err
-	}
-	out := gen.Attempt{
-		AttemptID: a.ID, Time: a.Time.UTC().Format(time.RFC3339), What: a.What, Provider: a.Provider, Env: a.Env, Code: a.Code,
-		Message: a.Message, Advice: filled(a.Advice), Steps: []gen.AttemptStep{},
-	}
-	for _, s := range a.Steps {
-		out.Steps = append(out.Steps, gen.AttemptStep{Name: s.Name, Lookup: filled(s.Lookup), Outcome: s.Outcome, Code: filled(s.Code)})
-	}
-	return jsonReply(http.StatusOK, out, true)
 }

@@ -130,3 +130,15 @@ func (r reply) VisitClearUserCookieResponse(w http.ResponseWriter) error { retur
 
 // VisitGetAttemptResponse sends the reply.
 func (r reply) VisitGetAttemptResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitListSessionsResponse sends the reply.
+func (r reply) VisitListSessionsResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitEndSessionsOfUserResponse sends the reply.
+func (r reply) VisitEndSessionsOfUserResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitEndSessionResponse sends the reply.
+func (r reply) VisitEndSessionResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitBackchannelLogoutResponse sends the reply.
+func (r reply) VisitBackchannelLogoutResponse(w http.ResponseWriter) error { return r.write(w) }

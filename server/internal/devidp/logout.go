@@ -2,10 +2,12 @@ package devidp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -65,4 +67,18 @@ func withState(address, state string) string {
 	query.Set("state", state)
 	to.RawQuery = query.Encode()
 	return to.String()
+}
+
+// LogoutToken is what the provider would post to a client's back channel when the person's sessions end (OpenID Connect Back-Channel
+// Logout 1.0 section 2.4). It is for tests: the provider itself calls nobody.
+func (p *Provider) LogoutToken(client, subject string) (string, error) {
+	now, key := time.Now(), p.keys.current()
+	t := idToken{
+		header: map[string]any{"alg": string(key.alg), "kid": key.id, "typ": "logout+jwt"},
+		claims: map[string]any{
+			"iss": p.issuer, "aud": client, "sub": subject, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
+			"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+		},
+	}
+	return t.compact(func(input string) ([]byte, error) { return signInput(key.private, input) })
 }

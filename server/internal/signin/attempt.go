@@ -66,7 +66,7 @@ func (a *attempt) end(ctx context.Context, err error) error {
 	if cause, ok := errors.AsType[*fault.Error](f.Cause); ok {
 		reason = cause
 	}
-	a.flow.failed.add(&Attempt{
+	a.flow.remember(ctx, &Attempt{
 		ID: a.id, What: a.what, Provider: a.entry.ID, Env: a.entry.Env, Time: now, Code: f.Code, Message: reason.Message,
 		Steps: a.trace.read(false),
 	})

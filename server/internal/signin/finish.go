@@ -165,6 +165,7 @@ func (f *Flow) createSession(ctx context.Context, e *Entry, cookies []*http.Cook
 	s := Session{
 		ID: rowID(value), Provider: e.ID, Env: e.Env, Scope: m.Scope,
 		CreatedAt: now, UsedAt: now, RefreshedAt: now, ExpiresAt: now.Add(e.SessionDuration),
+		SubjectKey: m.subjectKey(e), UpstreamKey: m.upstreamKey(e),
 	}
 	if id != nil {
 		s.UserRef = id.UserRef

@@ -203,7 +203,9 @@ func (f *flight) keep(ctx context.Context, s Session, m material, token string, 
 	m.RefreshToken = token
 	sealed, sealErr := f.sealMaterial(s.ID, m)
 	if sealErr == nil {
-		sealErr = f.store(ctx, Renewal{Scope: s.Scope, Tokens: sealed, RefreshedAt: s.RefreshedAt})
+		sealErr = f.store(ctx, Renewal{
+			Scope: s.Scope, Tokens: sealed, RefreshedAt: s.RefreshedAt, SubjectKey: s.SubjectKey, UpstreamKey: s.UpstreamKey,
+		})
 	}
 	if sealErr != nil {
 		f.cfg.Log.WarnContext(ctx, "rotated refresh token not stored", "error", sealErr)
@@ -244,12 +246,14 @@ func (f *flight) land(ctx context.Context, s Session, old material, r providers.
 	if m.Subject == "" {
 		m.Subject = old.Subject
 	}
-	s.Scope, s.RefreshedAt = m.Scope, now
+	s.Scope, s.RefreshedAt, s.SubjectKey, s.UpstreamKey = m.Scope, now, m.subjectKey(f.Entry), m.upstreamKey(f.Entry)
 	var err error
 	if s.Tokens, err = f.sealMaterial(s.ID, m); err != nil {
 		return landed{}, err
 	}
-	err = f.store(ctx, Renewal{Scope: s.Scope, Tokens: s.Tokens, RefreshedAt: now})
+	err = f.store(ctx, Renewal{
+		Scope: s.Scope, Tokens: s.Tokens, RefreshedAt: now, SubjectKey: s.SubjectKey, UpstreamKey: s.UpstreamKey,
+	})
 	switch {
 	case err == nil:
 		return landed{m, s}, nil

@@ -1,8 +1,11 @@
 package signin
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"stagedoor/providers"
@@ -91,4 +94,21 @@ func (f *Flow) openMaterial(s Session) (material, error) {
 		return material{}, fmt.Errorf("decode session tokens: %w", err)
 	}
 	return m, nil
+}
+
+// subjectKey stands for the provider's user, for being found by; empty if the provider did not say who it is.
+func (m material) subjectKey(e *Entry) string { return upstreamHash("sub", e, m.Subject) }
+
+// upstreamKey stands for the session at the provider (OpenID Connect Back-Channel Logout 1.0 section 2.1, sid).
+func (m material) upstreamKey(e *Entry) string {
+	sid, _ := m.Claims["sid"].(string)
+	return upstreamHash("sid", e, sid)
+}
+
+func upstreamHash(what string, e *Entry, value string) string {
+	if value == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{what, e.ID, e.Env, value}, "\x00")))
+	return hex.EncodeToString(sum[:])
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"stagedoor/providers"
 	"stagedoor/server/internal/catalog"
@@ -42,6 +43,7 @@ type Config struct {
 	Sessions     SessionStore
 	Transactions TransactionStore
 	UserInfo     UserInfoStore
+	Attempts     AttemptStore
 	Catalog      Catalog
 	Tokens       Tokens
 	Now          func() time.Time
@@ -103,6 +105,8 @@ type Flow struct {
 	flights   singleflight.Group
 	flying    sync.WaitGroup
 	failed    attempts
+	// saving bounds how many failed attempts are stored.
+	saving *rate.Limiter
 }
 
 // provider is one id with its environments.
@@ -113,7 +117,7 @@ type provider struct {
 
 // New checks the config and makes the room.
 func New(cfg Config) (*Flow, error) {
-	f := &Flow{cfg: cfg, providers: map[string]*provider{}}
+	f := &Flow{cfg: cfg, providers: map[string]*provider{}, saving: rate.NewLimiter(savesPerSecond, savesBurst)}
 	var err error
 	if f.app, err = url.Parse(cfg.AppURL); err != nil || f.app.Host == "" {
 		return nil, fmt.Errorf("app URL %q is not absolute", cfg.AppURL)

@@ -26,6 +26,18 @@ type Session struct {
 	RefreshedAt time.Time
 	// ExpiresAt is the absolute end.
 	ExpiresAt time.Time
+
+	// SubjectKey stands for whom the provider knows the user as, UpstreamKey for the session there; empty if it did not say. They are
+	// hashes, to be found by.
+	SubjectKey, UpstreamKey string
+}
+
+// SessionQuery picks sessions by one of the first three; with none of them it is all.
+type SessionQuery struct {
+	UserRef, SubjectKey, UpstreamKey string
+	// After is the ID of the last one that was seen, empty at first; Limit is how many are wanted.
+	After string
+	Limit int
 }
 
 // Lease is the right of one flight, over all replicas, to spend a session's refresh token.
@@ -41,7 +53,12 @@ type Renewal struct {
 	Scope       string
 	Tokens      []byte
 	RefreshedAt time.Time
+	// SubjectKey and UpstreamKey replace the session's.
+	SubjectKey, UpstreamKey string
 }
+
+// ErrNoAttempt says that no attempt of that id is kept.
+var ErrNoAttempt = errors.New("no such attempt")
 
 // ErrNoSession says that there is no such session, or no longer.
 var ErrNoSession = errors.New("no such session")
@@ -62,6 +79,8 @@ type SessionStore interface {
 	AdoptSession(ctx context.Context, s Session) error
 	// Session returns the session, expired or not, or ErrNoSession.
 	Session(ctx context.Context, id string) (Session, error)
+	// FindSessions returns sessions in the order of their IDs, expired ones included.
+	FindSessions(ctx context.Context, q SessionQuery) ([]Session, error)
 	// TouchSession sets UsedAt and UserRef. ErrNoSession if it is gone.
 	TouchSession(ctx context.Context, id, userRef string, usedAt time.Time) error
 	// ExpireSession brings ExpiresAt forward to at, never back. A missing session is no error.
@@ -85,6 +104,14 @@ type SessionStore interface {
 type TransactionStore interface {
 	// Consume marks id as used until the given time. ErrConsumed if it was marked before, over all replicas.
 	Consume(ctx context.Context, id string, until time.Time) error
+}
+
+// AttemptStore keeps what became of failed attempts, where every replica finds it.
+type AttemptStore interface {
+	// SaveAttempt keeps a JSON document until the given time.
+	SaveAttempt(ctx context.Context, id string, attempt []byte, until time.Time) error
+	// Attempt returns it, or ErrNoAttempt.
+	Attempt(ctx context.Context, id string) ([]byte, error)
 }
 
 // UserInfoStore keeps what the last sign-in or refresh of a user said (contract/core.md R21, K8).

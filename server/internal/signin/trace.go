@@ -2,7 +2,10 @@ package signin
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -63,18 +66,67 @@ func (m *attempts) add(a *Attempt) {
 	m.next = (m.next + 1) % maxAttempts
 }
 
-// Attempt returns a failed attempt of the last 24 hours that this process saw, if it is among the last thousand. The error is a
-// *fault.Error, NotFound.
-func (f *Flow) Attempt(id string) (Attempt, error) {
-	f.failed.mu.Lock()
-	defer f.failed.mu.Unlock()
-	a := f.failed.byID[id]
-	if a == nil || f.cfg.Now().Sub(a.Time) >= attemptLife {
-		return Attempt{}, fault.New(fault.NotFound, "attempt_unknown", "No such attempt is remembered here", nil)
+// How many failed attempts are stored, for the other replicas: failing costs a stranger nothing, a row costs us something.
+const savesPerSecond, savesBurst = 5, 100
+
+// remember keeps a here, and where the other replicas find it. It is best effort: what has failed has failed.
+func (f *Flow) remember(ctx context.Context, a *Attempt) {
+	f.failed.add(a)
+	if a.Code == "store_unavailable" || !f.saving.AllowN(f.cfg.Now(), 1) {
+		return
 	}
-	out := *a
-	out.Advice = Advice(a.Code)
+	f.flying.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveLife)
+		defer cancel()
+		text, err := json.Marshal(a)
+		if err == nil {
+			err = f.cfg.Attempts.SaveAttempt(ctx, a.ID, text, a.Time.Add(attemptLife))
+		}
+		if err != nil {
+			f.cfg.Log.DebugContext(ctx, "failed attempt not stored", "attempt", a.ID, "error", err)
+		}
+	})
+}
+
+// saveLife bounds how long storing a failed attempt may take. Nobody waits for it.
+const saveLife = 5 * time.Second
+
+// Attempt returns a failed attempt of the last 24 hours: of the last thousand of this process, or one that any process has stored. The
+// error is a *fault.Error, NotFound or ServiceUnavailable.
+func (f *Flow) Attempt(ctx context.Context, id string) (Attempt, error) {
+	out, err := f.recall(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoAttempt), err == nil && f.cfg.Now().Sub(out.Time) >= attemptLife:
+		return Attempt{}, fault.New(fault.NotFound, "attempt_unknown", "No such attempt is remembered", nil)
+	case err != nil:
+		return Attempt{}, storeFault(err)
+	}
+	out.Advice = Advice(out.Code)
 	return out, nil
+}
+
+func (f *Flow) recall(ctx context.Context, id string) (Attempt, error) {
+	if a, ok := f.failed.get(id); ok {
+		return a, nil
+	}
+	text, err := f.cfg.Attempts.Attempt(ctx, id)
+	if err != nil {
+		return Attempt{}, err
+	}
+	var a Attempt
+	if err := json.Unmarshal(text, &a); err != nil {
+		return Attempt{}, fmt.Errorf("decode attempt: %w", err)
+	}
+	return a, nil
+}
+
+func (m *attempts) get(id string) (Attempt, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.byID[id]; a != nil {
+		return *a, true
+	}
+	return Attempt{}, false
 }
 
 // trace collects the steps of one attempt. It belongs to one goroutine, and costs next to nothing until somebody reads it.

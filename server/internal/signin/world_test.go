@@ -57,6 +57,8 @@ type upstream struct {
 	silent bool
 	// panics makes the next refresh panic.
 	panics bool
+	// claims are those of the next answers.
+	claims map[string]any
 	// gate, if not nil, lets refreshes wait until it is closed.
 	gate chan struct{}
 
@@ -134,6 +136,7 @@ func (u *upstream) answer() providers.Result {
 	r := providers.Result{
 		Session: providers.Session{AccessToken: fmt.Sprintf("access-%d", n), ExpiresIn: u.lifetime, Subject: "sub-1", Scope: "openid"},
 		Profile: providers.Profile{Email: u.email, DisplayName: "Jane"},
+		Claims:  u.claims,
 	}
 	if !u.noRefresh {
 		u.current = fmt.Sprintf("refresh-%d", n)
@@ -200,6 +203,20 @@ func (b *brittle) Session(ctx context.Context, id string) (signin.Session, error
 		return signin.Session{}, err
 	}
 	return b.Store.Session(ctx, id)
+}
+
+func (b *brittle) FindSessions(ctx context.Context, q signin.SessionQuery) ([]signin.Session, error) {
+	if err := b.err(); err != nil {
+		return nil, err
+	}
+	return b.Store.FindSessions(ctx, q)
+}
+
+func (b *brittle) Attempt(ctx context.Context, id string) ([]byte, error) {
+	if err := b.err(); err != nil {
+		return nil, err
+	}
+	return b.Store.Attempt(ctx, id)
 }
 
 func (b *brittle) CreateSession(ctx context.Context, s signin.Session) error {
@@ -298,7 +315,7 @@ func newWorld(t *testing.T, changes ...func(*signin.Config)) *world {
 	w.store = &brittle{Store: db}
 	w.cfg = signin.Config{
 		BaseURL: base, AppURL: app, ExtraOrigins: []string{"http://*.apps.example:3000"}, Idle: 30 * 24 * time.Hour,
-		RefreshReuse: 30 * time.Second, Secrets: []string{secret}, Sessions: w.store, Transactions: w.store, UserInfo: db,
+		RefreshReuse: 30 * time.Second, Secrets: []string{secret}, Sessions: w.store, Transactions: w.store, UserInfo: db, Attempts: w.store,
 		Catalog: w.users, Tokens: newIssuer(t, w.clock.Now), Now: w.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Entries: []signin.Entry{w.entry("idp", "development"), w.entry("idp", "production"), w.entry("other", "development"), guest()},
 	}
@@ -465,4 +482,21 @@ func (w *world) leaseOf(j jar, owner string) {
 	if _, err := w.store.AcquireLease(w.t.Context(), signin.Lease{Session: w.rowOf(j), Owner: owner, TTL: 5 * time.Second}); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func urlValues(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return v
+}
+
+func attemptID(t *testing.T, err error) string {
+	t.Helper()
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.AttemptID == "" {
+		t.Fatalf("no attempt id: %v", err)
+	}
+	return f.AttemptID
 }

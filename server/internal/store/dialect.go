@@ -29,12 +29,18 @@ type queries interface {
 	InsertSession(context.Context, sqlitedb.InsertSessionParams) error
 	InsertAdoption(context.Context, sqlitedb.InsertAdoptionParams) (int64, error)
 	SelectSession(ctx context.Context, id string) (sqlitedb.Session, error)
+	SessionsAfter(context.Context, sqlitedb.SessionsAfterParams) ([]sqlitedb.Session, error)
+	SessionsOfUser(context.Context, sqlitedb.SessionsOfUserParams) ([]sqlitedb.Session, error)
+	SessionsOfSubject(context.Context, sqlitedb.SessionsOfSubjectParams) ([]sqlitedb.Session, error)
+	SessionsUpstream(context.Context, sqlitedb.SessionsUpstreamParams) ([]sqlitedb.Session, error)
 	TouchSession(context.Context, sqlitedb.TouchSessionParams) (int64, error)
 	ExpireSession(context.Context, sqlitedb.ExpireSessionParams) error
 	DeleteSession(ctx context.Context, id string) error
 	FinishLease(context.Context, sqlitedb.FinishLeaseParams) (int64, error)
 	ReleaseLease(context.Context, sqlitedb.ReleaseLeaseParams) error
 	InsertTransaction(context.Context, sqlitedb.InsertTransactionParams) (int64, error)
+	SaveAttempt(context.Context, sqlitedb.SaveAttemptParams) error
+	SelectAttempt(context.Context, sqlitedb.SelectAttemptParams) ([]byte, error)
 	SaveUserInfo(context.Context, sqlitedb.SaveUserInfoParams) error
 	SelectUserInfo(ctx context.Context, userRef string) ([]byte, error)
 
@@ -51,6 +57,7 @@ type queries interface {
 	SweepExpiredSessions(context.Context, sqlitedb.SweepExpiredSessionsParams) (int64, error)
 	SweepAdoptions(context.Context, sqlitedb.SweepAdoptionsParams) (int64, error)
 	SweepTransactions(context.Context, sqlitedb.SweepTransactionsParams) (int64, error)
+	SweepAttempts(context.Context, sqlitedb.SweepAttemptsParams) (int64, error)
 
 	// Which clock a lease is counted by is the dialect's to know.
 	acquireLease(context.Context, signin.Lease) (sqlitedb.Session, error)

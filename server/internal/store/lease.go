@@ -46,6 +46,7 @@ func (s *Store) RenewLease(ctx context.Context, l signin.Lease) error {
 func (s *Store) FinishLease(ctx context.Context, l signin.Lease, r signin.Renewal) error {
 	learned := sqlitedb.FinishLeaseParams{
 		ID: l.Session, Owner: l.Owner, Scope: r.Scope, Tokens: blob(r.Tokens), RefreshedAt: millis(r.RefreshedAt),
+		SubjectKey: r.SubjectKey, UpstreamKey: r.UpstreamKey,
 	}
 	return s.call(ctx, "finish lease", func(ctx context.Context) error {
 		n, err := s.write.FinishLease(ctx, learned)

@@ -26,6 +26,38 @@ func (q pgQueries) SelectSession(ctx context.Context, id string) (sqlitedb.Sessi
 	return sqlitedb.Session(row), err
 }
 
+func (q pgQueries) SessionsAfter(ctx context.Context, p sqlitedb.SessionsAfterParams) ([]sqlitedb.Session, error) {
+	return pgSessions(q.Queries.SessionsAfter(ctx, pgdb.SessionsAfterParams(p)))
+}
+
+func (q pgQueries) SessionsOfUser(ctx context.Context, p sqlitedb.SessionsOfUserParams) ([]sqlitedb.Session, error) {
+	return pgSessions(q.Queries.SessionsOfUser(ctx, pgdb.SessionsOfUserParams(p)))
+}
+
+func (q pgQueries) SessionsOfSubject(ctx context.Context, p sqlitedb.SessionsOfSubjectParams) ([]sqlitedb.Session, error) {
+	return pgSessions(q.Queries.SessionsOfSubject(ctx, pgdb.SessionsOfSubjectParams(p)))
+}
+
+func (q pgQueries) SessionsUpstream(ctx context.Context, p sqlitedb.SessionsUpstreamParams) ([]sqlitedb.Session, error) {
+	return pgSessions(q.Queries.SessionsUpstream(ctx, pgdb.SessionsUpstreamParams(p)))
+}
+
+func pgSessions(rows []pgdb.Session, err error) ([]sqlitedb.Session, error) {
+	sessions := make([]sqlitedb.Session, len(rows))
+	for i, r := range rows {
+		sessions[i] = sqlitedb.Session(r)
+	}
+	return sessions, err
+}
+
+func (q pgQueries) SaveAttempt(ctx context.Context, p sqlitedb.SaveAttemptParams) error {
+	return q.Queries.SaveAttempt(ctx, pgdb.SaveAttemptParams(p))
+}
+
+func (q pgQueries) SelectAttempt(ctx context.Context, p sqlitedb.SelectAttemptParams) ([]byte, error) {
+	return q.Queries.SelectAttempt(ctx, pgdb.SelectAttemptParams(p))
+}
+
 func (q pgQueries) TouchSession(ctx context.Context, p sqlitedb.TouchSessionParams) (int64, error) {
 	return q.Queries.TouchSession(ctx, pgdb.TouchSessionParams(p))
 }
@@ -94,6 +126,10 @@ func (q pgQueries) SweepAdoptions(ctx context.Context, p sqlitedb.SweepAdoptions
 
 func (q pgQueries) SweepTransactions(ctx context.Context, p sqlitedb.SweepTransactionsParams) (int64, error) {
 	return q.Queries.SweepTransactions(ctx, pgdb.SweepTransactionsParams(p))
+}
+
+func (q pgQueries) SweepAttempts(ctx context.Context, p sqlitedb.SweepAttemptsParams) (int64, error) {
+	return q.Queries.SweepAttempts(ctx, pgdb.SweepAttemptsParams(p))
 }
 
 func (q pgQueries) acquireLease(ctx context.Context, l signin.Lease) (sqlitedb.Session, error) {

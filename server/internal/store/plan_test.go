@@ -56,6 +56,7 @@ func TestPostgresStatementsUseIndices(t *testing.T) {
 	open(t, opts)
 	execSQL(t, opts, `insert into stagedoor_adoptions select i::text, i from generate_series(1, 20000) as i`)
 	execSQL(t, opts, `insert into stagedoor_transactions select i::text, i from generate_series(1, 20000) as i`)
+	execSQL(t, opts, `insert into stagedoor_attempts select i::text, '', i from generate_series(1, 20000) as i`)
 	execSQL(t, opts, `insert into stagedoor_user_info select i::text, '{}' from generate_series(1, 20000) as i`)
 	pgtest.Shared(t).Exec(t, opts.Postgres.Settings["database"], stock(20000))
 	conn, err := pgx.Connect(t.Context(), keywords(opts.Postgres.Settings))

@@ -45,6 +45,35 @@ func (s *Store) Session(ctx context.Context, id string) (session signin.Session,
 	return session, nil
 }
 
+// FindSessions returns up to q.Limit sessions in the order of their IDs, expired ones included.
+func (s *Store) FindSessions(ctx context.Context, q signin.SessionQuery) (found []signin.Session, err error) {
+	err = s.call(ctx, "find sessions", func(ctx context.Context) error {
+		rows, err := s.findSessions(ctx, q)
+		found = nil
+		for _, r := range rows {
+			found = append(found, sessionOf(r))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func (s *Store) findSessions(ctx context.Context, q signin.SessionQuery) ([]sqlitedb.Session, error) {
+	batch := int64(q.Limit)
+	switch {
+	case q.UserRef != "":
+		return s.read.SessionsOfUser(ctx, sqlitedb.SessionsOfUserParams{UserRef: q.UserRef, After: q.After, Batch: batch})
+	case q.UpstreamKey != "":
+		return s.read.SessionsUpstream(ctx, sqlitedb.SessionsUpstreamParams{UpstreamKey: q.UpstreamKey, After: q.After, Batch: batch})
+	case q.SubjectKey != "":
+		return s.read.SessionsOfSubject(ctx, sqlitedb.SessionsOfSubjectParams{SubjectKey: q.SubjectKey, After: q.After, Batch: batch})
+	}
+	return s.read.SessionsAfter(ctx, sqlitedb.SessionsAfterParams{After: q.After, Batch: batch})
+}
+
 // TouchSession sets UsedAt and UserRef. signin.ErrNoSession if the session is gone.
 func (s *Store) TouchSession(ctx context.Context, id, userRef string, usedAt time.Time) error {
 	return s.call(ctx, "touch session", func(ctx context.Context) error {
@@ -86,6 +115,7 @@ func sessionRow(s signin.Session) sqlitedb.InsertSessionParams {
 		ID: s.ID, Provider: s.Provider, Env: s.Env, UserRef: s.UserRef, Scope: s.Scope, Tokens: blob(s.Tokens),
 		CreatedAt: millis(s.CreatedAt), UsedAt: millis(s.UsedAt),
 		RefreshedAt: millis(s.RefreshedAt), ExpiresAt: millis(s.ExpiresAt),
+		SubjectKey: s.SubjectKey, UpstreamKey: s.UpstreamKey,
 	}
 }
 
@@ -94,5 +124,6 @@ func sessionOf(r sqlitedb.Session) signin.Session {
 		ID: r.ID, Provider: r.Provider, Env: r.Env, UserRef: r.UserRef, Scope: r.Scope, Tokens: r.Tokens,
 		CreatedAt: instant(r.CreatedAt), UsedAt: instant(r.UsedAt),
 		RefreshedAt: instant(r.RefreshedAt), ExpiresAt: instant(r.ExpiresAt),
+		SubjectKey: r.SubjectKey, UpstreamKey: r.UpstreamKey,
 	}
 }

@@ -41,3 +41,19 @@ func (s *Store) UserInfo(ctx context.Context, userRef string) (info []byte, err 
 	})
 	return info, err
 }
+
+// SaveAttempt keeps what became of a failed attempt until the given time.
+func (s *Store) SaveAttempt(ctx context.Context, id string, attempt []byte, until time.Time) error {
+	return s.call(ctx, "save attempt", func(ctx context.Context) error {
+		return s.write.SaveAttempt(ctx, sqlitedb.SaveAttemptParams{ID: id, Attempt: blob(attempt), Until: millis(until)})
+	})
+}
+
+// Attempt returns what SaveAttempt kept, or signin.ErrNoAttempt.
+func (s *Store) Attempt(ctx context.Context, id string) (attempt []byte, err error) {
+	err = s.call(ctx, "read attempt", func(ctx context.Context) (err error) {
+		attempt, err = s.read.SelectAttempt(ctx, sqlitedb.SelectAttemptParams{ID: id, Now: millis(s.opts.Now())})
+		return found(err, signin.ErrNoAttempt)
+	})
+	return attempt, err
+}

@@ -37,7 +37,7 @@ func (s *Store) sweepAndLog(ctx context.Context) {
 }
 
 // Sweep removes what is over: sessions past ExpiresAt, sessions unused for Options.Idle unless a refresh of theirs is under way,
-// and the marks of consumed transactions and adopted sessions whose time is up. It returns how many rows went, also beside an
+// and the marks of consumed transactions, adopted sessions and failed attempts whose time is up. It returns how many rows went, also beside an
 // error. It works in small batches and lets every other writer go first between two of them.
 func (s *Store) Sweep(ctx context.Context) (int, error) {
 	total := 0
@@ -55,7 +55,7 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 type removal func(ctx context.Context, now time.Time) (int64, error)
 
 func (s *Store) sweeps() []removal {
-	all := []removal{s.sweepExpired, s.sweepAdoptions, s.sweepTransactions}
+	all := []removal{s.sweepExpired, s.sweepAdoptions, s.sweepTransactions, s.sweepAttempts}
 	if s.opts.Idle > 0 {
 		all = append(all, s.sweepIdle)
 	}
@@ -95,4 +95,8 @@ func (s *Store) sweepAdoptions(ctx context.Context, now time.Time) (int64, error
 
 func (s *Store) sweepTransactions(ctx context.Context, now time.Time) (int64, error) {
 	return s.write.SweepTransactions(ctx, sqlitedb.SweepTransactionsParams{Now: millis(now), Batch: sweepBatch})
+}
+
+func (s *Store) sweepAttempts(ctx context.Context, now time.Time) (int64, error) {
+	return s.write.SweepAttempts(ctx, sqlitedb.SweepAttemptsParams{Now: millis(now), Batch: sweepBatch})
 }

@@ -15,7 +15,7 @@ update stagedoor_sessions
 set lease_owner = $1, lease_until = cast(floor(extract(epoch from now()) * 1000) as bigint) + $2::bigint
 where id = $3
   and (lease_until <= cast(floor(extract(epoch from now()) * 1000) as bigint) or lease_owner = $1)
-returning id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until
+returning id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key
 `
 
 type AcquireLeaseParams struct {
@@ -41,6 +41,8 @@ func (q *Queries) AcquireLease(ctx context.Context, arg AcquireLeaseParams) (Ses
 		&i.ExpiresAt,
 		&i.LeaseOwner,
 		&i.LeaseUntil,
+		&i.SubjectKey,
+		&i.UpstreamKey,
 	)
 	return i, err
 }

@@ -34,14 +34,17 @@ func (q *Queries) ExpireSession(ctx context.Context, arg ExpireSessionParams) er
 
 const finishLease = `-- name: FinishLease :execrows
 update stagedoor_sessions
-set scope = $1, tokens = $2, refreshed_at = $3, lease_owner = '', lease_until = 0
-where id = $4 and lease_owner = $5
+set scope = $1, tokens = $2, refreshed_at = $3, subject_key = $4, upstream_key = $5,
+    lease_owner = '', lease_until = 0
+where id = $6 and lease_owner = $7
 `
 
 type FinishLeaseParams struct {
 	Scope       string
 	Tokens      []byte
 	RefreshedAt int64
+	SubjectKey  string
+	UpstreamKey string
 	ID          string
 	Owner       string
 }
@@ -51,6 +54,8 @@ func (q *Queries) FinishLease(ctx context.Context, arg FinishLeaseParams) (int64
 		arg.Scope,
 		arg.Tokens,
 		arg.RefreshedAt,
+		arg.SubjectKey,
+		arg.UpstreamKey,
 		arg.ID,
 		arg.Owner,
 	)
@@ -80,9 +85,9 @@ func (q *Queries) InsertAdoption(ctx context.Context, arg InsertAdoptionParams) 
 
 const insertSession = `-- name: InsertSession :exec
 insert into stagedoor_sessions (
-    id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at
+    id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, subject_key, upstream_key
 ) values (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
 )
 `
 
@@ -97,6 +102,8 @@ type InsertSessionParams struct {
 	UsedAt      int64
 	RefreshedAt int64
 	ExpiresAt   int64
+	SubjectKey  string
+	UpstreamKey string
 }
 
 func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) error {
@@ -111,6 +118,8 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) er
 		arg.UsedAt,
 		arg.RefreshedAt,
 		arg.ExpiresAt,
+		arg.SubjectKey,
+		arg.UpstreamKey,
 	)
 	return err
 }
@@ -130,7 +139,7 @@ func (q *Queries) ReleaseLease(ctx context.Context, arg ReleaseLeaseParams) erro
 }
 
 const selectSession = `-- name: SelectSession :one
-select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until from stagedoor_sessions where id = $1
+select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key from stagedoor_sessions where id = $1
 `
 
 func (q *Queries) SelectSession(ctx context.Context, id string) (Session, error) {
@@ -149,8 +158,189 @@ func (q *Queries) SelectSession(ctx context.Context, id string) (Session, error)
 		&i.ExpiresAt,
 		&i.LeaseOwner,
 		&i.LeaseUntil,
+		&i.SubjectKey,
+		&i.UpstreamKey,
 	)
 	return i, err
+}
+
+const sessionsAfter = `-- name: SessionsAfter :many
+select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key from stagedoor_sessions where id > $1 order by id limit cast($2 as bigint)
+`
+
+type SessionsAfterParams struct {
+	After string
+	Batch int64
+}
+
+func (q *Queries) SessionsAfter(ctx context.Context, arg SessionsAfterParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, sessionsAfter, arg.After, arg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Env,
+			&i.UserRef,
+			&i.Scope,
+			&i.Tokens,
+			&i.CreatedAt,
+			&i.UsedAt,
+			&i.RefreshedAt,
+			&i.ExpiresAt,
+			&i.LeaseOwner,
+			&i.LeaseUntil,
+			&i.SubjectKey,
+			&i.UpstreamKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessionsOfSubject = `-- name: SessionsOfSubject :many
+select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key from stagedoor_sessions where subject_key = $1 and subject_key <> '' and id > $2 order by id limit cast($3 as bigint)
+`
+
+type SessionsOfSubjectParams struct {
+	SubjectKey string
+	After      string
+	Batch      int64
+}
+
+func (q *Queries) SessionsOfSubject(ctx context.Context, arg SessionsOfSubjectParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, sessionsOfSubject, arg.SubjectKey, arg.After, arg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Env,
+			&i.UserRef,
+			&i.Scope,
+			&i.Tokens,
+			&i.CreatedAt,
+			&i.UsedAt,
+			&i.RefreshedAt,
+			&i.ExpiresAt,
+			&i.LeaseOwner,
+			&i.LeaseUntil,
+			&i.SubjectKey,
+			&i.UpstreamKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessionsOfUser = `-- name: SessionsOfUser :many
+select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key from stagedoor_sessions where user_ref = $1 and id > $2 order by id limit cast($3 as bigint)
+`
+
+type SessionsOfUserParams struct {
+	UserRef string
+	After   string
+	Batch   int64
+}
+
+func (q *Queries) SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, sessionsOfUser, arg.UserRef, arg.After, arg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Env,
+			&i.UserRef,
+			&i.Scope,
+			&i.Tokens,
+			&i.CreatedAt,
+			&i.UsedAt,
+			&i.RefreshedAt,
+			&i.ExpiresAt,
+			&i.LeaseOwner,
+			&i.LeaseUntil,
+			&i.SubjectKey,
+			&i.UpstreamKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessionsUpstream = `-- name: SessionsUpstream :many
+select id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key from stagedoor_sessions where upstream_key = $1 and upstream_key <> '' and id > $2 order by id limit cast($3 as bigint)
+`
+
+type SessionsUpstreamParams struct {
+	UpstreamKey string
+	After       string
+	Batch       int64
+}
+
+func (q *Queries) SessionsUpstream(ctx context.Context, arg SessionsUpstreamParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, sessionsUpstream, arg.UpstreamKey, arg.After, arg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Env,
+			&i.UserRef,
+			&i.Scope,
+			&i.Tokens,
+			&i.CreatedAt,
+			&i.UsedAt,
+			&i.RefreshedAt,
+			&i.ExpiresAt,
+			&i.LeaseOwner,
+			&i.LeaseUntil,
+			&i.SubjectKey,
+			&i.UpstreamKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const touchSession = `-- name: TouchSession :execrows

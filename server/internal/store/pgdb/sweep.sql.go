@@ -29,6 +29,26 @@ func (q *Queries) SweepAdoptions(ctx context.Context, arg SweepAdoptionsParams) 
 	return result.RowsAffected(), nil
 }
 
+const sweepAttempts = `-- name: SweepAttempts :execrows
+delete from stagedoor_attempts where id = any(array(
+    select s.id from stagedoor_attempts as s where s.until < $1
+    order by s.until limit cast($2 as bigint) for update skip locked
+))
+`
+
+type SweepAttemptsParams struct {
+	Now   int64
+	Batch int64
+}
+
+func (q *Queries) SweepAttempts(ctx context.Context, arg SweepAttemptsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, sweepAttempts, arg.Now, arg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sweepExpiredSessions = `-- name: SweepExpiredSessions :execrows
 
 delete from stagedoor_sessions where id = any(array(

@@ -7,3 +7,10 @@ on conflict (user_ref) do update set info = excluded.info;
 
 -- name: SelectUserInfo :one
 select info from stagedoor_user_info where user_ref = @user_ref;
+
+-- name: SaveAttempt :exec
+insert into stagedoor_attempts (id, attempt, until) values (@id, @attempt, @until)
+on conflict (id) do update set attempt = excluded.attempt, until = excluded.until;
+
+-- name: SelectAttempt :one
+select attempt from stagedoor_attempts where id = @id and until > @now;

@@ -72,8 +72,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.retirePluginKeyStmt, err = db.PrepareContext(ctx, retirePluginKey); err != nil {
 		return nil, fmt.Errorf("error preparing query RetirePluginKey: %w", err)
 	}
+	if q.saveAttemptStmt, err = db.PrepareContext(ctx, saveAttempt); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveAttempt: %w", err)
+	}
 	if q.saveUserInfoStmt, err = db.PrepareContext(ctx, saveUserInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveUserInfo: %w", err)
+	}
+	if q.selectAttemptStmt, err = db.PrepareContext(ctx, selectAttempt); err != nil {
+		return nil, fmt.Errorf("error preparing query SelectAttempt: %w", err)
 	}
 	if q.selectKeysStmt, err = db.PrepareContext(ctx, selectKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectKeys: %w", err)
@@ -87,8 +93,23 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.selectUserInfoStmt, err = db.PrepareContext(ctx, selectUserInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectUserInfo: %w", err)
 	}
+	if q.sessionsAfterStmt, err = db.PrepareContext(ctx, sessionsAfter); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsAfter: %w", err)
+	}
+	if q.sessionsOfSubjectStmt, err = db.PrepareContext(ctx, sessionsOfSubject); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsOfSubject: %w", err)
+	}
+	if q.sessionsOfUserStmt, err = db.PrepareContext(ctx, sessionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsOfUser: %w", err)
+	}
+	if q.sessionsUpstreamStmt, err = db.PrepareContext(ctx, sessionsUpstream); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsUpstream: %w", err)
+	}
 	if q.sweepAdoptionsStmt, err = db.PrepareContext(ctx, sweepAdoptions); err != nil {
 		return nil, fmt.Errorf("error preparing query SweepAdoptions: %w", err)
+	}
+	if q.sweepAttemptsStmt, err = db.PrepareContext(ctx, sweepAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query SweepAttempts: %w", err)
 	}
 	if q.sweepExpiredSessionsStmt, err = db.PrepareContext(ctx, sweepExpiredSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query SweepExpiredSessions: %w", err)
@@ -187,9 +208,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing retirePluginKeyStmt: %w", cerr)
 		}
 	}
+	if q.saveAttemptStmt != nil {
+		if cerr := q.saveAttemptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveAttemptStmt: %w", cerr)
+		}
+	}
 	if q.saveUserInfoStmt != nil {
 		if cerr := q.saveUserInfoStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveUserInfoStmt: %w", cerr)
+		}
+	}
+	if q.selectAttemptStmt != nil {
+		if cerr := q.selectAttemptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing selectAttemptStmt: %w", cerr)
 		}
 	}
 	if q.selectKeysStmt != nil {
@@ -212,9 +243,34 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing selectUserInfoStmt: %w", cerr)
 		}
 	}
+	if q.sessionsAfterStmt != nil {
+		if cerr := q.sessionsAfterStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsAfterStmt: %w", cerr)
+		}
+	}
+	if q.sessionsOfSubjectStmt != nil {
+		if cerr := q.sessionsOfSubjectStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsOfSubjectStmt: %w", cerr)
+		}
+	}
+	if q.sessionsOfUserStmt != nil {
+		if cerr := q.sessionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.sessionsUpstreamStmt != nil {
+		if cerr := q.sessionsUpstreamStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsUpstreamStmt: %w", cerr)
+		}
+	}
 	if q.sweepAdoptionsStmt != nil {
 		if cerr := q.sweepAdoptionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sweepAdoptionsStmt: %w", cerr)
+		}
+	}
+	if q.sweepAttemptsStmt != nil {
+		if cerr := q.sweepAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sweepAttemptsStmt: %w", cerr)
 		}
 	}
 	if q.sweepExpiredSessionsStmt != nil {
@@ -292,12 +348,19 @@ type Queries struct {
 	renewLeaseStmt           *sql.Stmt
 	retireKeyStmt            *sql.Stmt
 	retirePluginKeyStmt      *sql.Stmt
+	saveAttemptStmt          *sql.Stmt
 	saveUserInfoStmt         *sql.Stmt
+	selectAttemptStmt        *sql.Stmt
 	selectKeysStmt           *sql.Stmt
 	selectPluginKeysStmt     *sql.Stmt
 	selectSessionStmt        *sql.Stmt
 	selectUserInfoStmt       *sql.Stmt
+	sessionsAfterStmt        *sql.Stmt
+	sessionsOfSubjectStmt    *sql.Stmt
+	sessionsOfUserStmt       *sql.Stmt
+	sessionsUpstreamStmt     *sql.Stmt
 	sweepAdoptionsStmt       *sql.Stmt
+	sweepAttemptsStmt        *sql.Stmt
 	sweepExpiredSessionsStmt *sql.Stmt
 	sweepIdleSessionsStmt    *sql.Stmt
 	sweepTransactionsStmt    *sql.Stmt
@@ -324,12 +387,19 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		renewLeaseStmt:           q.renewLeaseStmt,
 		retireKeyStmt:            q.retireKeyStmt,
 		retirePluginKeyStmt:      q.retirePluginKeyStmt,
+		saveAttemptStmt:          q.saveAttemptStmt,
 		saveUserInfoStmt:         q.saveUserInfoStmt,
+		selectAttemptStmt:        q.selectAttemptStmt,
 		selectKeysStmt:           q.selectKeysStmt,
 		selectPluginKeysStmt:     q.selectPluginKeysStmt,
 		selectSessionStmt:        q.selectSessionStmt,
 		selectUserInfoStmt:       q.selectUserInfoStmt,
+		sessionsAfterStmt:        q.sessionsAfterStmt,
+		sessionsOfSubjectStmt:    q.sessionsOfSubjectStmt,
+		sessionsOfUserStmt:       q.sessionsOfUserStmt,
+		sessionsUpstreamStmt:     q.sessionsUpstreamStmt,
 		sweepAdoptionsStmt:       q.sweepAdoptionsStmt,
+		sweepAttemptsStmt:        q.sweepAttemptsStmt,
 		sweepExpiredSessionsStmt: q.sweepExpiredSessionsStmt,
 		sweepIdleSessionsStmt:    q.sweepIdleSessionsStmt,
 		sweepTransactionsStmt:    q.sweepTransactionsStmt,

@@ -13,7 +13,7 @@ const acquireLease = `-- name: AcquireLease :one
 
 update stagedoor_sessions set lease_owner = ?1, lease_until = ?2
 where id = ?3 and (lease_until <= ?4 or lease_owner = ?1)
-returning id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until
+returning id, provider, env, user_ref, scope, tokens, created_at, used_at, refreshed_at, expires_at, lease_owner, lease_until, subject_key, upstream_key
 `
 
 type AcquireLeaseParams struct {
@@ -45,6 +45,8 @@ func (q *Queries) AcquireLease(ctx context.Context, arg AcquireLeaseParams) (Ses
 		&i.ExpiresAt,
 		&i.LeaseOwner,
 		&i.LeaseUntil,
+		&i.SubjectKey,
+		&i.UpstreamKey,
 	)
 	return i, err
 }

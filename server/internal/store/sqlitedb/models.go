@@ -32,6 +32,8 @@ type Session struct {
 	ExpiresAt   int64
 	LeaseOwner  string
 	LeaseUntil  int64
+	SubjectKey  string
+	UpstreamKey string
 }
 
 type SigningKey struct {
@@ -48,6 +50,12 @@ type SigningKey struct {
 type StagedoorAdoption struct {
 	SessionID string
 	Until     int64
+}
+
+type StagedoorAttempt struct {
+	ID      string
+	Attempt []byte
+	Until   int64
 }
 
 type StagedoorTransaction struct {

@@ -26,6 +26,22 @@ func (q *Queries) InsertTransaction(ctx context.Context, arg InsertTransactionPa
 	return result.RowsAffected()
 }
 
+const saveAttempt = `-- name: SaveAttempt :exec
+insert into stagedoor_attempts (id, attempt, until) values (?1, ?2, ?3)
+on conflict (id) do update set attempt = excluded.attempt, until = excluded.until
+`
+
+type SaveAttemptParams struct {
+	ID      string
+	Attempt []byte
+	Until   int64
+}
+
+func (q *Queries) SaveAttempt(ctx context.Context, arg SaveAttemptParams) error {
+	_, err := q.exec(ctx, q.saveAttemptStmt, saveAttempt, arg.ID, arg.Attempt, arg.Until)
+	return err
+}
+
 const saveUserInfo = `-- name: SaveUserInfo :exec
 insert into stagedoor_user_info (user_ref, info) values (?1, ?2)
 on conflict (user_ref) do update set info = excluded.info
@@ -39,6 +55,22 @@ type SaveUserInfoParams struct {
 func (q *Queries) SaveUserInfo(ctx context.Context, arg SaveUserInfoParams) error {
 	_, err := q.exec(ctx, q.saveUserInfoStmt, saveUserInfo, arg.UserRef, arg.Info)
 	return err
+}
+
+const selectAttempt = `-- name: SelectAttempt :one
+select attempt from stagedoor_attempts where id = ?1 and until > ?2
+`
+
+type SelectAttemptParams struct {
+	ID  string
+	Now int64
+}
+
+func (q *Queries) SelectAttempt(ctx context.Context, arg SelectAttemptParams) ([]byte, error) {
+	row := q.queryRow(ctx, q.selectAttemptStmt, selectAttempt, arg.ID, arg.Now)
+	var attempt []byte
+	err := row.Scan(&attempt)
+	return attempt, err
 }
 
 const selectUserInfo = `-- name: SelectUserInfo :one

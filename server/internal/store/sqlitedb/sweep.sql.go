@@ -28,6 +28,25 @@ func (q *Queries) SweepAdoptions(ctx context.Context, arg SweepAdoptionsParams) 
 	return result.RowsAffected()
 }
 
+const sweepAttempts = `-- name: SweepAttempts :execrows
+delete from stagedoor_attempts where id in (
+    select a.id from stagedoor_attempts as a where a.until < ?1 limit ?2
+)
+`
+
+type SweepAttemptsParams struct {
+	Now   int64
+	Batch int64
+}
+
+func (q *Queries) SweepAttempts(ctx context.Context, arg SweepAttemptsParams) (int64, error) {
+	result, err := q.exec(ctx, q.sweepAttemptsStmt, sweepAttempts, arg.Now, arg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const sweepExpiredSessions = `-- name: SweepExpiredSessions :execrows
 delete from stagedoor_sessions where id in (
     select s.id from stagedoor_sessions as s where s.expires_at < ?1 limit ?2

@@ -32,7 +32,13 @@ func (b bench) calls() map[string]func(context.Context) error {
 		"Consume":       func(ctx context.Context) error { return b.Consume(ctx, "a", b.Now()) },
 		"SaveUserInfo":  func(ctx context.Context) error { return b.SaveUserInfo(ctx, "u", []byte("{}")) },
 		"UserInfo":      func(ctx context.Context) error { _, err := b.UserInfo(ctx, "u"); return err },
-		"Sweep":         func(ctx context.Context) error { _, err := b.Sweep(ctx); return err },
+		"FindSessions": func(ctx context.Context) error {
+			_, err := b.FindSessions(ctx, signin.SessionQuery{Limit: 1})
+			return err
+		},
+		"SaveAttempt": func(ctx context.Context) error { return b.SaveAttempt(ctx, "a", []byte("{}"), b.Now()) },
+		"Attempt":     func(ctx context.Context) error { _, err := b.Attempt(ctx, "a"); return err },
+		"Sweep":       func(ctx context.Context) error { _, err := b.Sweep(ctx); return err },
 	}
 }
 

@@ -21,6 +21,7 @@ type Store interface {
 	signin.SessionStore
 	signin.TransactionStore
 	signin.UserInfoStore
+	signin.AttemptStore
 	op.UserInfoStore
 	// Sweep removes what is over and returns how many rows that were.
 	Sweep(ctx context.Context) (int, error)
@@ -52,7 +53,7 @@ type testCase struct {
 
 func suite() []testCase {
 	var all []testCase
-	for _, cases := range [][]testCase{sessionCases, adoptCases, leaseCases, signinCases, sweepCases, cancelCases} {
+	for _, cases := range [][]testCase{sessionCases, adoptCases, leaseCases, signinCases, findCases, sweepCases, cancelCases} {
 		all = append(all, cases...)
 	}
 	return append(all, testCase{"behaves like the model", behavesLikeTheModel})

@@ -26,3 +26,9 @@ delete from stagedoor_transactions where id = any(array(
     select s.id from stagedoor_transactions as s where s.until < @now
     order by s.until limit cast(@batch as bigint) for update skip locked
 ));
+
+-- name: SweepAttempts :execrows
+delete from stagedoor_attempts where id = any(array(
+    select s.id from stagedoor_attempts as s where s.until < @now
+    order by s.until limit cast(@batch as bigint) for update skip locked
+));

@@ -17,3 +17,8 @@ delete from stagedoor_adoptions where session_id in (
 delete from stagedoor_transactions where id in (
     select t.id from stagedoor_transactions as t where t.until < @now limit @batch
 );
+
+-- name: SweepAttempts :execrows
+delete from stagedoor_attempts where id in (
+    select a.id from stagedoor_attempts as a where a.until < @now limit @batch
+);
