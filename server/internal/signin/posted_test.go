@@ -255,3 +255,12 @@ func TestUnsolicited(t *testing.T) {
 		})
 	}
 }
+
+// TestMixedKinds: an id whose environments answer in different ways is an error at start, not a matter of luck.
+func TestMixedKinds(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Entries[1].Kind.StateField = "RelayState"
+	if _, err := signin.New(w.cfg); err == nil || !strings.Contains(err.Error(), "use two ids") {
+		t.Errorf("error %v", err)
+	}
+}

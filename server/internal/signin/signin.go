@@ -159,6 +159,13 @@ func (f *Flow) add(e Entry) error {
 	if p.id != e.ID || p.envs[e.Env] != nil {
 		return fmt.Errorf("provider %q is configured twice", e.ID)
 	}
+	for _, other := range p.envs {
+		if other.Kind.StateField != e.Kind.StateField {
+			// The callback has to know how to read an answer before it knows of which environment it is.
+			return fmt.Errorf("provider %q: the environments %q and %q are of kinds whose answers come in different ways (%s and %s): use two ids",
+				e.ID, other.Env, e.Env, other.Kind.ID, e.Kind.ID)
+		}
+	}
 	p.envs[e.Env] = &e
 	return nil
 }
