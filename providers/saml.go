@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -54,21 +55,20 @@ type samlMemo struct {
 }
 
 func newSAML(s Setup) (Provider, error) {
-	c, err := readSAMLConfig(s)
-	if err != nil {
+	var c samlConfig
+	if err := s.Decode(&c); err != nil {
 		return nil, err
 	}
-	p := &samlProvider{config: c, acs: s.CallbackURL, slo: samlLogoutAddress(s.CallbackURL), now: s.Now, log: s.Log}
-	if p.signer, err = newSAMLSigner(c.PrivateKey, c.SignatureAlgorithm); err != nil {
+	signer, signerErr := newSAMLSigner(c.PrivateKey, c.SignatureAlgorithm)
+	opener, openerErr := newSAMLOpener(c.DecryptionKey)
+	trust, trustErr := c.newTrust(s)
+	if err := errors.Join(c.checkAlgorithms(), c.checkStrictness(), signerErr, openerErr, trustErr); err != nil {
 		return nil, err
 	}
-	if p.opener, err = newSAMLOpener(c.DecryptionKey); err != nil {
-		return nil, err
-	}
-	if p.trust, err = newSAMLTrust(c, s); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return &samlProvider{
+		config: c, acs: s.CallbackURL, slo: samlLogoutAddress(s.CallbackURL), trust: trust, signer: signer, opener: opener,
+		now: s.Now, log: s.Log,
+	}, nil
 }
 
 // Start builds the AuthnRequest (SAML Core section 3.4.1) and the address that takes it to the provider (Bindings section 3.4).

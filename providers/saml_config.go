@@ -58,14 +58,6 @@ type samlAttributes struct {
 // maxSAMLSkew bounds acceptedClockSkewMs.
 const maxSAMLSkew = 5 * time.Minute
 
-func readSAMLConfig(s Setup) (samlConfig, error) {
-	var c samlConfig
-	if err := s.Decode(&c); err != nil {
-		return c, err
-	}
-	return c, errors.Join(c.checkSource(s.Development), c.checkAlgorithms(), c.checkStrictness())
-}
-
 // checkSource demands one source of what is known of the provider.
 func (c samlConfig) checkSource(development bool) error {
 	given := 0

@@ -59,7 +59,11 @@ func (s samlPublished) reread(ctx context.Context, seen *samlParty) (*samlParty,
 // samlMetadataLife is how long metadata is believed before it is read again: a new key is announced longer than that beforehand.
 const samlMetadataLife = time.Hour
 
-func newSAMLTrust(c samlConfig, s Setup) (samlTrust, error) {
+// newTrust checks the source of what is known of the provider and, unless it is elsewhere, reads it.
+func (c samlConfig) newTrust(s Setup) (samlTrust, error) {
+	if err := c.checkSource(s.Development); err != nil {
+		return nil, err
+	}
 	if c.MetadataURL != "" {
 		up := newUpstream(s.HTTP, cmp.Or(c.Timeout, oidcTimeout))
 		fetch := func(ctx context.Context) (*samlParty, error) { return c.fetchMetadata(ctx, up, s.Now, s.Log) }
