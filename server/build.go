@@ -158,6 +158,11 @@ func (h *house) newIssuer(ctx context.Context, r *generation, log *slog.Logger) 
 			}
 		}
 	}
+	if cfg.Auth.KeyStore.NodeTable {
+		if in.Neighbour, err = h.store.NodeKeys(ctx); err != nil {
+			return nil, nil, fmt.Errorf("auth.keyStore.nodeTable: %w", err)
+		}
+	}
 	issuer, err := tokens.NewIssuer(in)
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up signing keys: %w", err)

@@ -7,6 +7,9 @@
 // loop (Run) compares it with the KeyStore, which is also where replicas agree: of several new keys of one generation the
 // store takes one, and the others use it.
 //
+// Beside the KeyStore there may be a Neighbour: where Backstage's own auth backend keeps its public keys. Its keys are published
+// and verify with ours, and ours are put among them, so that either program accepts the tokens of both.
+//
 // What others signed is verified with what they publish (KeySet) or share with us: the tokens of other plugins
 // (VerifyPluginToken) and of external callers (VerifyRemote, VerifyLegacy).
 //

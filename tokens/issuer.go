@@ -38,6 +38,9 @@ type IssuerConfig struct {
 	// Static are key pairs that replace Store: the first signs, all are published, none is rotated. An empty list that
 	// is not nil is an error.
 	Static []StaticKey
+	// Neighbour, if it is not nil, is another issuer of the same Backstage: its keys are published and verify with ours, and
+	// ours with its. What fails there is logged and keeps nothing from going on. It needs Store.
+	Neighbour Neighbour
 
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -67,7 +70,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	}
 	r, err := newRing(forUsers, ringConfig{
 		algorithm: cfg.Algorithm, lifetime: cfg.Lifetime, rotation: cfg.Rotation, publishAhead: cfg.PublishAhead,
-		store: cfg.Store, sealer: cfg.Sealer, static: cfg.Static, now: cfg.Now, log: cfg.Log,
+		store: cfg.Store, sealer: cfg.Sealer, static: cfg.Static, neighbour: cfg.Neighbour, now: cfg.Now, log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -123,9 +126,9 @@ func (i *Issuer) sign(key *signingKey, id Identity, p period) (string, error) {
 }
 
 // PublicKeys returns a copy of the public key set (RFC 7517 section 5), oldest key first: those that sign, will sign, or
-// signed tokens that may still be in use. The error is the store's, and only possible before the first success.
+// signed tokens that may still be in use, and behind them the neighbour's. The error is the store's, and only possible before the first success.
 func (i *Issuer) PublicKeys(ctx context.Context) (jwk.Set, error) {
-	s, err := i.ring.keys(ctx, i.ring.now())
+	s, err := i.ring.published(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +150,7 @@ func (i *Issuer) PublicKeys(ctx context.Context) (jwk.Set, error) {
 func (i *Issuer) JWKS(ctx context.Context) (Document, error) { return i.ring.document(ctx) }
 
 // Run keeps the keys fresh until ctx ends, and returns nil then. While it runs, no call waits for the store, except the
-// first and those that verify a token with an unknown key; without it, a call does so now and then. A store that does
+// first, those that verify a token with an unknown key, and with a Neighbour those that publish the keys; without it, a call does so now and then. A store that does
 // not answer is logged and asked again later. A look into the store that is under way when ctx ends is given ten seconds
 // at most, and not waited for.
 func (i *Issuer) Run(ctx context.Context) error { return i.ring.run(ctx) }

@@ -49,6 +49,8 @@ type signingKey struct {
 	// headers are the encoded headers by their typ. They never change, so they are made once, and a token is recognised by
 	// them without reading a header that a stranger wrote.
 	headers map[string]string
+	// foreign marks the key of a Neighbour, which never has a private half.
+	foreign bool
 }
 
 // generateKey makes a new key pair in its stored form.

@@ -31,8 +31,10 @@ type ring struct {
 	store    KeyStore // nil if the keys are static
 	sealer   Sealer
 	schedule schedule
-	now      func() time.Time
-	log      *slog.Logger
+	// neighbours is nil without a Neighbour.
+	neighbours *neighbourhood
+	now        func() time.Time
+	log        *slog.Logger
 
 	current atomic.Pointer[snapshot]
 	flight  singleflight.Group
@@ -50,10 +52,10 @@ func (r *ring) keys(ctx context.Context, now time.Time) (*snapshot, error) {
 	switch {
 	case s == nil:
 		return r.load(ctx, 0)
-	case r.store == nil || r.running.Load() || !r.due(now, r.schedule.reloadEvery()):
+	case r.store == nil || r.running.Load() || !r.due(now, r.reloadEvery()):
 		return s, nil
 	}
-	if fresh, err := r.load(ctx, r.schedule.reloadEvery()); err == nil {
+	if fresh, err := r.load(ctx, r.reloadEvery()); err == nil {
 		return fresh, nil
 	}
 	return s, nil
@@ -73,7 +75,7 @@ func (r *ring) signer(ctx context.Context, now time.Time) (*signingKey, error) {
 
 // document returns the public key set as it is served.
 func (r *ring) document(ctx context.Context) (Document, error) {
-	s, err := r.keys(ctx, r.now())
+	s, err := r.published(ctx)
 	if err != nil {
 		return Document{}, err
 	}
@@ -102,14 +104,17 @@ func (r *ring) verifier(ctx context.Context, encoded string) (*signingKey, error
 	if !slices.Contains(r.purpose.typs, h.typ) {
 		return nil, ErrUnrecognised
 	}
-	if s.byID[h.kid] != nil {
-		return nil, fmt.Errorf("%w: header is not ours", ErrInvalid)
+	if key := s.byID[h.kid]; key != nil {
+		return key, key.accept(h)
 	}
 	if s, err = r.renewed(ctx); err != nil {
 		return nil, fmt.Errorf("verify token: %w", err)
 	}
 	if key := s.byHeader[encoded]; key != nil {
 		return key, nil
+	}
+	if key := s.byID[h.kid]; key != nil && key.foreign {
+		return key, key.accept(h)
 	}
 	return nil, ErrUnknownKey
 }
@@ -127,7 +132,13 @@ func (r *ring) renewed(ctx context.Context) (*snapshot, error) {
 	if unread := r.unread.Load(); unread != nil {
 		return s, *unread
 	}
-	return s, nil
+	if r.neighbours == nil {
+		return s, nil
+	}
+	if err := r.neighbours.look(ctx, s.byOwnID()); err != nil {
+		return s, err
+	}
+	return r.recompose(), nil
 }
 
 // run renews the copy until ctx ends. Failures are logged and tried again.
@@ -138,7 +149,7 @@ func (r *ring) run(ctx context.Context) error {
 	}
 	r.running.Store(true)
 	defer r.running.Store(false)
-	ticker := time.NewTicker(r.schedule.reloadEvery())
+	ticker := time.NewTicker(r.reloadEvery())
 	defer ticker.Stop()
 	for {
 		_, _ = r.load(ctx, 0) // logged there
@@ -196,8 +207,9 @@ func (r *ring) renew(ctx context.Context) (*snapshot, error) {
 	}
 	switch {
 	case s != nil:
+		r.neighbours.sync(ctx, s.own) // before the first key of all signs
 		r.current.Store(s)
-		return s, nil
+		return r.recompose(), nil
 	case err != nil:
 		return nil, err
 	}
@@ -220,15 +232,19 @@ func (r *ring) reconcile(ctx context.Context, before *snapshot) (*snapshot, erro
 		keys = r.open(ctx, stored, known)
 		p := r.schedule.plan(keys, r.now())
 		if p.empty() {
-			return newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+			return r.snapshotOf(keys, before)
 		}
 		if err := r.carryOut(ctx, p); err != nil {
-			s, failed := newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+			s, failed := r.snapshotOf(keys, before)
 			return s, errors.Join(err, failed)
 		}
 	}
 	// Others keep changing the store; the next look goes on from here.
-	return newSnapshot(keys, r.now(), r.schedule.maxAge(), before)
+	return r.snapshotOf(keys, before)
+}
+
+func (r *ring) snapshotOf(own []*signingKey, before *snapshot) (*snapshot, error) {
+	return newSnapshot(own, r.neighbours.known(), r.now(), r.maxAge(), before)
 }
 
 // open makes stored keys usable, and adds them to known. What opened before is taken over: of a row only RetireAt ever
@@ -265,6 +281,7 @@ func (r *ring) carryOut(ctx context.Context, p plan) error {
 		}
 	}
 	if len(p.remove) > 0 {
+		r.neighbours.withdraw(ctx, p.remove)
 		if err := r.store.RemoveKeys(ctx, p.remove...); err != nil {
 			return fmt.Errorf("remove expired signing keys: %w", err)
 		}

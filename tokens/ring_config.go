@@ -28,6 +28,7 @@ type ringConfig struct {
 	store                            KeyStore
 	sealer                           Sealer
 	static                           []StaticKey
+	neighbour                        Neighbour
 	now                              func() time.Time
 	log                              *slog.Logger
 }
@@ -41,6 +42,7 @@ func newRing(p purpose, c ringConfig) (*ring, error) {
 	r := &ring{purpose: p, store: c.store, sealer: c.sealer, now: c.now, log: c.log, schedule: schedule{
 		algorithm: c.algorithm, lifetime: c.lifetime, rotation: c.rotation, publishAhead: c.publishAhead,
 	}}
+	r.neighbours = newNeighbourhood(c.neighbour, p, c)
 	if c.static != nil {
 		s, err := p.staticSnapshot(c.static, r.schedule.maxAge())
 		if err != nil {
@@ -68,6 +70,9 @@ func (c ringConfig) withDefaults() ringConfig {
 func (c ringConfig) check() error {
 	if (c.static != nil) == (c.store != nil) || (c.store != nil && c.sealer == nil) {
 		return errors.New("token keys need either a store and a sealer, or static keys")
+	}
+	if c.neighbour != nil && c.store == nil {
+		return errors.New("static keys have no neighbour")
 	}
 	if _, err := algorithmByName(c.algorithm); err != nil {
 		return err

@@ -30,15 +30,23 @@ type snapshot struct {
 	// published are the keys of the set, oldest first; signers are those of them with a private half.
 	published, signers []*signingKey
 	doc                Document
+	// own are all stored keys of ours, without a neighbour's.
+	own []*signingKey
 }
 
-// newSnapshot publishes those of keys that are readable and not expired. What is served is taken over from before if it
-// is the same.
-func newSnapshot(keys []*signingKey, now time.Time, maxAge time.Duration, before *snapshot) (*snapshot, error) {
-	s := &snapshot{byID: map[string]*signingKey{}, byHeader: map[string]*signingKey{}}
-	for _, k := range keys {
+// newSnapshot publishes those of our own keys that are readable and not expired, and behind them those of a neighbour. What
+// is served is taken over from before if it is the same.
+func newSnapshot(own, foreign []*signingKey, now time.Time, maxAge time.Duration, before *snapshot) (*snapshot, error) {
+	s := &snapshot{byID: map[string]*signingKey{}, byHeader: map[string]*signingKey{}, own: own}
+	for _, k := range own {
 		s.byID[k.ID] = k
 		if k.jwk != nil && !k.expired(now) {
+			s.admit(k)
+		}
+	}
+	for _, k := range living(foreign, now) {
+		if s.byID[k.ID] == nil { // a name is given once, and ours is ours
+			s.byID[k.ID] = k
 			s.admit(k)
 		}
 	}

@@ -40,7 +40,7 @@ func (p purpose) staticSnapshot(pairs []StaticKey, maxAge time.Duration) (*snaps
 			return nil, fmt.Errorf("static key %q: %w", pair.ID, err)
 		}
 	}
-	s, err := newSnapshot(keys, time.Time{}, maxAge, nil)
+	s, err := newSnapshot(keys, nil, time.Time{}, maxAge, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,8 @@ import (
 
 // Verify says whom a user token or limited user token of ours speaks for.
 //
-// Accepted is what one of our keys signed under a header that we write, with sub, iat and an exp in the future; there is
+// Accepted is what one of our keys signed under a header that we write, or a key of the Neighbour under one of the same
+// meaning, with sub, iat and an exp in the future; there is
 // no tolerance for clocks (contract/core.md T11, T12, T14). The error is ErrUnrecognised if raw is not shaped like such a
 // token, ErrInvalid if it is and does not hold, and the store's if the key is unknown and the store does not answer.
 //
@@ -31,5 +32,14 @@ func (i *Issuer) Verify(ctx context.Context, raw string) (Principal, error) {
 	if i.ring.now().Unix() >= c.exp {
 		return Principal{}, errExpired
 	}
-	return Principal{Subject: c.subject, Limited: t.header == key.headers[typLimited], ExpiresAt: time.Unix(c.exp, 0).UTC()}, nil
+	return Principal{Subject: c.subject, Limited: key.limited(t.header), ExpiresAt: time.Unix(c.exp, 0).UTC()}, nil
+}
+
+// limited says whether a header of this key's tokens is that of a limited one.
+func (s *signingKey) limited(encoded string) bool {
+	if s.foreign {
+		h, err := decodeHeader(encoded)
+		return err == nil && h.typ == typLimited
+	}
+	return encoded == s.headers[typLimited]
 }

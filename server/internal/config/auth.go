@@ -48,6 +48,9 @@ type KeyStore struct {
 	Provider string
 	// Static holds at least one key if Provider is KeyStoreStatic: the first signs, all are published.
 	Static []StaticKey
+	// NodeTable shares public keys with Backstage's own auth backend through its table, which is in the same database. It is only
+	// ever true if Provider is KeyStoreDatabase.
+	NodeTable bool
 }
 
 // The values of KeyStore.Provider.
@@ -105,6 +108,7 @@ type authKeys struct {
 		Static   struct {
 			Keys []StaticKey `config:"keys"`
 		} `config:"static"`
+		NodeTable bool `config:"nodeTable"`
 	} `config:"keyStore"`
 	SigningKeys  SigningKeys `config:"signingKeys"`
 	ExtraOrigins []string    `config:"experimentalExtraAllowedOrigins"`
@@ -150,7 +154,7 @@ func (r *reader) auth() Auth {
 		TokenExpiration: min(max(keys.Expiration, minTokenLife), maxTokenLife),
 		Algorithm:       keys.Algorithm,
 		OmitOwnership:   keys.OmitOwnership,
-		KeyStore:        KeyStore{Provider: keys.KeyStore.Provider, Static: r.staticKeys(keys)},
+		KeyStore:        r.keyStore(keys),
 		SigningKeys:     keys.SigningKeys,
 		ExtraOrigins:    keys.ExtraOrigins,
 		CatalogFile:     keys.Catalog.File,
@@ -232,6 +236,13 @@ func (r *reader) written(first, second string) string {
 		return second
 	}
 	return first
+}
+
+func (r *reader) keyStore(keys authKeys) KeyStore {
+	if keys.KeyStore.NodeTable && keys.KeyStore.Provider != KeyStoreDatabase {
+		r.fail("auth.keyStore.nodeTable", "want false, or database in auth.keyStore.provider: other keys are not shared through a table")
+	}
+	return KeyStore{Provider: keys.KeyStore.Provider, Static: r.staticKeys(keys), NodeTable: keys.KeyStore.NodeTable}
 }
 
 func (r *reader) staticKeys(keys authKeys) []StaticKey {

@@ -319,6 +319,11 @@ func TestAuthProblems(t *testing.T) {
 		{"keyStore: {provider: static}", at + "29 auth.keyStore.provider: want at least one key pair in auth.keyStore.static.keys"},
 		{"keyStore: {provider: static, static: {keys: []}}", at + "52 auth.keyStore.static.keys: want at least one key pair in auth.keyStore.static.keys"},
 		{"keyStore: {static: {keys: [{publicKeyFile: a, privateKeyFile: b}]}}", "Missing required config value at 'auth.keyStore.static.keys[0].keyId' in 'app-config.yaml'"},
+		{"keyStore: {nodeTable: perhaps}", at + "30 auth.keyStore.nodeTable: want true or false"},
+		{
+			"keyStore: {provider: memory, nodeTable: true}",
+			at + "48 auth.keyStore.nodeTable: want false, or database in auth.keyStore.provider: other keys are not shared through a table",
+		},
 		{"experimentalExtraAllowedOrigins: a", at + "41 auth.experimentalExtraAllowedOrigins: want a list, found a string"},
 		{"catalog: {cache: 10}", at + "25 auth.catalog.cache: want a duration with a unit, such as 30s, 90m or 2 days"},
 		{"catalog: {token: 'a b'}", at + "25 auth.catalog.token: want letters, digits and signs of ASCII, without white space"},

@@ -17,6 +17,8 @@ type database interface {
 	queries() (write, read queries)
 	// atomically runs fn in one transaction: all of it is stored, or nothing is.
 	atomically(ctx context.Context, fn func(queries) error) error
+	// node returns the connections and statements for Backstage's own tables, which may be in this database.
+	node() nodeDialect
 	// transient is told of each failure. It is true for that of something that has changed nothing and may well succeed if it is tried
 	// again at once.
 	transient(err error) bool

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,6 +41,8 @@ type postgresDB struct {
 	opts Options
 	pool *pgxpool.Pool
 	name string
+	// plain hands out connections of the pool, and keeps none.
+	plain *sql.DB
 }
 
 func (d *postgresDB) address() string { return d.name }
@@ -60,7 +63,12 @@ func (d *postgresDB) open(ctx context.Context) error {
 	if d.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil {
 		return fmt.Errorf("open pool: %w", err)
 	}
+	d.plain = stdlib.OpenDBFromPool(d.pool)
 	return nil
+}
+
+func (d *postgresDB) node() nodeDialect {
+	return nodeDialect{write: d.plain, read: d.plain, nodeStatements: postgresNode}
 }
 
 // nameOf names a database without its password.
@@ -109,11 +117,12 @@ func (d *postgresDB) atomically(ctx context.Context, fn func(queries) error) err
 	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return fn(pgQueries{pgdb.New(tx)}) })
 }
 
-func (d *postgresDB) close() error {
+func (d *postgresDB) close() (err error) {
 	if d.pool != nil {
+		err = d.plain.Close()
 		d.pool.Close()
 	}
-	return nil
+	return err
 }
 
 // findTable counts the tables of a name where new ones would be made.

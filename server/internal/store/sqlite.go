@@ -76,6 +76,10 @@ func (d *sqliteDB) queries() (write, read queries) { return d.with(d.write), d.w
 
 func (d *sqliteDB) with(q *sqlitedb.Queries) queries { return sqliteQueries{q, d.opts.Now} }
 
+func (d *sqliteDB) node() nodeDialect {
+	return nodeDialect{write: d.writer, read: d.reader, nodeStatements: sqliteNode}
+}
+
 // transient is never true: busy_timeout has done the waiting already.
 func (d *sqliteDB) transient(error) bool { return false }
 
