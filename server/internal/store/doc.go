@@ -12,6 +12,8 @@
 //
 //	sqlc generate -f server/internal/store/sqlc.yaml
 //
+// Backstage's own tables are nobody's but its own, except that NodeKeys reads its table of public keys, and keeps rows of ours in it.
+//
 // Migrations only add: tables, indices, columns with a default. A process of version N that is running goes on serving while
 // another of version N+1 has migrated the database under it; so a column is dropped, renamed or given a new meaning no
 // earlier than one version after the last code that reads it. A process of version N that starts later refuses: see
