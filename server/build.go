@@ -110,7 +110,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 	r.Handler, err = api.New(api.Config{
 		SignIn: r.flow, Keys: issuer, PluginKeys: plugin, Cookies: cookies, Callers: callers,
 		Ready: h.ready, Outside: r.kept.outside, CORS: cors(cfg.Backend.CORS),
-		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.store, Tokens: callers}),
+		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.users(cfg), Tokens: callers}),
 		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
 		Now: time.Now, Log: log,
 	})
@@ -128,6 +128,14 @@ func (h *house) ready(ctx context.Context) error {
 		return fault.New(fault.ServiceUnavailable, "store_unavailable", "The session store is not available", err)
 	}
 	return nil
+}
+
+// users is where user info is read.
+func (h *house) users(cfg *config.Config) op.UserInfoStore {
+	if cfg.Auth.KeyStore.NodeTable {
+		return h.store.NodeUserInfo()
+	}
+	return h.store
 }
 
 // newIssuer makes the token issuer over the configured key store, and names the algorithms of its keys.

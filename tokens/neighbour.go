@@ -173,14 +173,13 @@ func (n *neighbourhood) open(ctx context.Context, stored []PublicKey, own map[st
 			continue
 		}
 		k, err := n.purpose.foreignKey(row, n.life)
-		switch {
-		case err == nil && own[k.ID] == nil:
+		if err == nil {
 			keys = append(keys, k)
-		case err != nil:
-			unreadable[row.ID] = true
-			if !n.unreadable[row.ID] {
-				n.log.WarnContext(ctx, "signing key of the Node backend cannot be used", "kid", row.ID, "error", err)
-			}
+			continue
+		}
+		unreadable[row.ID] = true
+		if !n.unreadable[row.ID] {
+			n.log.WarnContext(ctx, "signing key of the Node backend cannot be used", "kid", row.ID, "error", err)
 		}
 	}
 	n.unreadable = unreadable

@@ -272,7 +272,7 @@ func TestNeighbourReplicas(t *testing.T) {
 	for range 4 {
 		replicas = append(replicas, newIssuer(t, tokens.IssuerConfig{Neighbour: n, Store: store, Now: c.Now}))
 	}
-	for range 24 * 8 {
+	for range 24 * 12 {
 		c.Advance(15 * time.Minute)
 		var all sync.WaitGroup
 		for _, i := range replicas {
@@ -315,12 +315,69 @@ func TestNeighbourIsAskedOnceAtATime(t *testing.T) {
 		if took := time.Since(begun); took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := i.JWKS(ctx); err != nil {
-			t.Error("what is in memory is not served:", err)
-		}
 	})
+}
+
+// TestNeighbourAndCaller: somebody who hangs up spoils a look for nobody else.
+func TestNeighbourAndCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, hold := &table{}, make(chan struct{})
+		i := newIssuer(t, tokens.IssuerConfig{Neighbour: n, Now: time.Now})
+		ours := kidOf(t, mustIssue(t, i, "user:default/jane").Raw)
+		n.set(func(n *table) { n.hold = hold })
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 2 { // one looks, the other waits for its turn
+			all.Go(func() {
+				if _, err := i.JWKS(ctx); err != nil {
+					t.Error("what is in memory is not served:", err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(hold)
+		all.Wait()
+		n.makeKey(t, "node", time.Now())
+		wantKids(t, i, ours, "node")
+	})
+}
+
+// lateView is a table that something happens to just before it is read.
+type lateView struct {
+	*table
+	before func()
+}
+
+func (v *lateView) PublicKeys(ctx context.Context) ([]tokens.PublicKey, error) {
+	v.before()
+	return v.table.PublicKeys(ctx)
+}
+
+// TestNeighbourAndClocks: a replica whose clock is behind does not put back what another has just taken away.
+func TestNeighbourAndClocks(t *testing.T) {
+	c, n, store := newClock(), &table{}, tokens.NewMemoryStore()
+	view := &lateView{n, func() {}}
+	behind := newIssuer(t, tokens.IssuerConfig{Neighbour: view, Store: store, Now: c.Now})
+	ahead := newIssuer(t, tokens.IssuerConfig{Neighbour: n, Store: store, Now: func() time.Time { return c.Now().Add(4 * time.Minute) }})
+	first := kidOf(t, mustIssue(t, behind, "user:default/jane").Raw)
+	var end time.Time
+	for end.IsZero() {
+		c.Advance(time.Hour)
+		mustIssue(t, behind, "user:default/jane")
+		keys, err := store.Keys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		end = keys[0].RetireAt
+	}
+	c.Advance(end.Sub(c.Now()) - 2*time.Minute)
+	view.before = func() { view.before = func() {}; mustIssue(t, ahead, "user:default/jane") }
+	mustIssue(t, behind, "user:default/jane")
+	if kids := n.kids(); slices.Contains(kids, first) || len(kids) == 0 {
+		t.Errorf("rows are %v, without %s", kids, first)
+	}
 }
 
 // TestNeighbourNeedsStore: static keys are in no table.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"stagedoor/server/internal/op"
 	"stagedoor/tokens"
 )
 
@@ -21,6 +22,8 @@ type nodeDialect struct {
 type nodeStatements struct {
 	// keys selects kid, key and the second of created_at, oldest first.
 	keys string
+	// userInfo takes an entity ref and selects the document about the user.
+	userInfo string
 	// saveKey takes kid, key and the second of created_at, dropKey a kid.
 	saveKey, dropKey string
 }
@@ -30,14 +33,16 @@ var sqliteNode = nodeStatements{
 	keys: `select kid, key, cast(coalesce(strftime('%s', created_at), 0) as integer) from signing_keys order by created_at, kid`,
 	saveKey: `insert into signing_keys (kid, key, created_at) values (?1, ?2, datetime(?3, 'unixepoch'))
 		on conflict (kid) do update set key = excluded.key, created_at = excluded.created_at`,
-	dropKey: `delete from signing_keys where kid = ?1`,
+	dropKey:  `delete from signing_keys where kid = ?1`,
+	userInfo: `select user_info from user_info where user_entity_ref = ?1`,
 }
 
 var postgresNode = nodeStatements{
 	keys: `select kid, key, extract(epoch from created_at)::bigint from signing_keys order by created_at, kid`,
 	saveKey: `insert into signing_keys (kid, key, created_at) values ($1, $2, to_timestamp($3::bigint))
 		on conflict (kid) do update set key = excluded.key, created_at = excluded.created_at`,
-	dropKey: `delete from signing_keys where kid = $1`,
+	dropKey:  `delete from signing_keys where kid = $1`,
+	userInfo: `select user_info from user_info where user_entity_ref = $1`,
 }
 
 // NodeTableError says that the table of public keys of Backstage's auth plugin cannot be used.
@@ -166,4 +171,30 @@ func (n nodeKeys) Withdraw(ctx context.Context, ids ...string) error {
 
 func (n nodeKeys) change(ctx context.Context, doing string, do func(*sql.Tx) error) error {
 	return n.store.call(ctx, doing, func(ctx context.Context) error { return n.atomically(ctx, do) })
+}
+
+// nodeUsers is user info of ours before that of Backstage's auth plugin.
+type nodeUsers struct {
+	store *Store
+	nodeDialect
+}
+
+// NodeUserInfo returns the documents about users with those that Backstage's auth plugin has stored: whoever has a token of the Node
+// backend was signed in there and maybe never here. It ends with s.
+func (s *Store) NodeUserInfo() op.UserInfoStore { return nodeUsers{s, s.db.node()} }
+
+// UserInfo implements op.UserInfoStore. Old versions of the plugin have no such table; whatever is wrong with it, the database has just
+// answered, and nothing is known about the user.
+func (n nodeUsers) UserInfo(ctx context.Context, userRef string) ([]byte, error) {
+	info, err := n.store.UserInfo(ctx, userRef)
+	if !errors.Is(err, op.ErrNoUserInfo) {
+		return info, err
+	}
+	err = n.store.call(ctx, "read user info of the Node backend", func(ctx context.Context) error {
+		return n.read.QueryRowContext(ctx, n.userInfo, userRef).Scan(&info)
+	})
+	if err != nil {
+		return nil, op.ErrNoUserInfo
+	}
+	return info, nil
 }

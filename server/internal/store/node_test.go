@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
-	"github.com/lestrrat-go/jwx/v2/jwk"
-	"github.com/lestrrat-go/jwx/v2/jws"
 
+	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/store/pgtest"
 	"stagedoor/tokens"
 )
@@ -226,9 +226,8 @@ func kidsOf(t testing.TB, i *tokens.Issuer) []string {
 
 // listAsNode does what the Node backend does when somebody asks for its key set (contract/core.md K4): it removes old keys and
 // returns the others.
-func listAsNode(t testing.TB, s *Store, now time.Time) jwk.Set {
+func listAsNode(t testing.TB, s *Store, now time.Time) (set jose.JSONWebKeySet) {
 	t.Helper()
-	set := jwk.NewSet()
 	rows, err := nodeKeysOf(t, s).PublicKeys(t.Context())
 	must(t, err)
 	for _, row := range rows {
@@ -236,11 +235,20 @@ func listAsNode(t testing.TB, s *Store, now time.Time) jwk.Set {
 			must(t, nodeKeysOf(t, s).Withdraw(t.Context(), row.ID))
 			continue
 		}
-		key, err := jwk.ParseKey(row.JWK)
-		must(t, err)
-		must(t, set.AddKey(key))
+		var key jose.JSONWebKey
+		must(t, json.Unmarshal(row.JWK, &key))
+		set.Keys = append(set.Keys, key)
 	}
 	return set
+}
+
+// verifies is what every backend does with a token.
+func verifies(raw string, keys jose.JSONWebKeySet) error {
+	token, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.ES256})
+	if err == nil {
+		_, err = token.Verify(&keys)
+	}
+	return err
 }
 
 // TestBesideNode is a canary of two replicas and its rollback: over days, every token of theirs is verified by what Node lists,
@@ -258,7 +266,7 @@ func TestBesideNode(t *testing.T) {
 		for hour := range 50 {
 			for _, i := range replicas {
 				raw = issued(t, i)
-				if _, err := jws.Verify([]byte(raw), jws.WithKeySet(listAsNode(t, one, c.now()))); err != nil {
+				if err := verifies(raw, listAsNode(t, one, c.now())); err != nil {
 					t.Fatalf("hour %d: Node refuses a token of ours: %v", hour, err)
 				}
 				if slices.Contains(kidsOf(t, i), "node") != (hour < 3) {
@@ -269,7 +277,7 @@ func TestBesideNode(t *testing.T) {
 		}
 		raw = issued(t, replicas[0])
 		c.advance(time.Hour - time.Second)
-		if _, err := jws.Verify([]byte(raw), jws.WithKeySet(listAsNode(t, two, c.now()))); err != nil {
+		if err := verifies(raw, listAsNode(t, two, c.now())); err != nil {
 			t.Errorf("after the rollback: %v", err)
 		}
 		if strings.Contains(log.String(), "level=WARN") {
@@ -333,5 +341,27 @@ func TestNodeKeysEnd(t *testing.T) {
 		if err = errors.Join(err, n.Withdraw(ctx, "a")); !errors.Is(err, context.Canceled) {
 			t.Errorf("error is %v", err)
 		}
+	})
+}
+
+// TestNodeUserInfo: what the Node backend knows about a user counts where nothing is known here.
+func TestNodeUserInfo(t *testing.T) {
+	onBoth(t, func(t *testing.T, opts Options) {
+		s := open(t, opts)
+		users := s.NodeUserInfo()
+		wantInfo := func(ref, want string) {
+			t.Helper()
+			info, err := users.UserInfo(t.Context(), ref)
+			if string(info) != want || errors.Is(err, op.ErrNoUserInfo) != (want == "") {
+				t.Errorf("%s: got %s, %v, want %s", ref, info, err, want)
+			}
+		}
+		wantInfo("user:default/jane", "") // there is no table
+		asNode(t, s, "create table user_info (user_entity_ref varchar(255) primary key, user_info text not null, updated_at timestamp)")
+		wantInfo("user:default/jane", "")
+		asNode(t, s, `insert into user_info (user_entity_ref, user_info) values ('user:default/jane', '{"claims":{"ent":[]}}')`)
+		wantInfo("user:default/jane", `{"claims":{"ent":[]}}`)
+		must(t, s.SaveUserInfo(t.Context(), "user:default/jane", []byte(`{"claims":{"ent":["a"]}}`)))
+		wantInfo("user:default/jane", `{"claims":{"ent":["a"]}}`)
 	})
 }
