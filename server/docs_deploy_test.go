@@ -201,6 +201,11 @@ func TestDeployedConfig(t *testing.T) {
 	if diff := cmp.Diff(files, slices.Sorted(slices.Values(inPod))); diff != "" {
 		t.Errorf("mounted files differ (-configuration +pod):\n%s", diff)
 	}
+}
+
+// TestComposedConfig: compose mounts the same configuration and files.
+func TestComposedConfig(t *testing.T) {
+	_, files := deployed(t)
 	c := composed(t)
 	var inCompose []string
 	for _, s := range c.Services["stagedoor"].Secrets {
