@@ -15,7 +15,6 @@ import (
 
 	"stagedoor/server/internal/api"
 	"stagedoor/server/internal/config"
-	"stagedoor/server/internal/fault"
 	"stagedoor/server/internal/op"
 	"stagedoor/server/internal/playground"
 	"stagedoor/server/internal/seal"
@@ -29,7 +28,9 @@ type house struct {
 	state lifecycle
 	store *store.Store
 	log   *slog.Logger
-	now   atomic.Pointer[generation]
+	// clocks are what everything here goes by, now the rooms of the moment.
+	clocks clocks
+	now    atomic.Pointer[generation]
 	// working is what runs in the background, leaving what rooms of before still have to end.
 	working, leaving sync.WaitGroup
 }
@@ -43,20 +44,28 @@ func (h *house) close() error {
 
 // build opens the store and makes every room from the configuration. Nothing is left open if it fails.
 func build(ctx context.Context, cfg *config.Config, files *fileSet, log *slog.Logger) (*house, error) {
-	h := &house{log: log}
+	h := &house{log: log, clocks: clocks{}.orSystem()}
 	built, err := buildProviders(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if h.store, err = openStore(ctx, cfg, log); err != nil {
-		return nil, err
+	return h, h.open(ctx, cfg, files, built)
+}
+
+// open opens the store, makes the first rooms and moves in. Nothing is left open if it fails.
+func (h *house) open(ctx context.Context, cfg *config.Config, files *fileSet, built builtProviders) (err error) {
+	if h.store, err = openStore(ctx, cfg, h.clocks.now, h.log); err != nil {
+		return err
 	}
 	r, err := h.furnishWith(ctx, cfg, files, nil, built)
+	if err == nil {
+		err = h.store.Ping(ctx) // readiness does not ask again
+	}
 	if err != nil {
-		return nil, errors.Join(err, h.close())
+		return errors.Join(err, h.close())
 	}
 	h.now.Store(r)
-	return h, nil
+	return nil
 }
 
 // furnish makes the rooms that follow on before.
@@ -75,7 +84,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 	if r.secrets, err = sessionSecrets(cfg, before, r.kept, log); err != nil {
 		return nil, err
 	}
-	if r.certificate, err = tlsCertificate(cfg, before); err != nil {
+	if r.certificate, err = tlsCertificate(cfg, h.now.Load()); err != nil {
 		return nil, err
 	}
 	issuer, algorithms, err := h.newIssuer(ctx, r, log)
@@ -99,7 +108,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
 		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: r.secrets,
 		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Attempts: h.store, Catalog: directory, Tokens: issuer,
-		Now: time.Now, Log: log,
+		Now: h.clocks.now, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -112,7 +121,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		Ready: h.ready, Outside: r.kept.outside, CORS: cors(cfg.Backend.CORS),
 		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.users(cfg), Tokens: callers}),
 		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
-		Now: time.Now, Log: log,
+		Now: h.clocks.now, Log: log,
 	})
 	r.work = []func(context.Context){ // they end with ctx alone
 		func(ctx context.Context) { _ = issuer.Run(ctx) }, func(ctx context.Context) { _ = plugin.Run(ctx) },
@@ -120,15 +129,9 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 	return r, err
 }
 
-func (h *house) ready(ctx context.Context) error {
-	if err := h.state.ready(); err != nil {
-		return err
-	}
-	if err := h.store.Ping(ctx); err != nil {
-		return fault.New(fault.ServiceUnavailable, "store_unavailable", "The session store is not available", err)
-	}
-	return nil
-}
+// ready says whether requests may come. It does not ask the store, which has answered once before this server was ready: all replicas
+// share it, and if they all stepped aside because it is gone, nobody could fetch the key set any more, which takes no store.
+func (h *house) ready(context.Context) error { return h.state.ready() }
 
 // users is where user info is read.
 func (h *house) users(cfg *config.Config) op.UserInfoStore {
@@ -148,7 +151,7 @@ func (h *house) newIssuer(ctx context.Context, r *generation, log *slog.Logger) 
 	in := tokens.IssuerConfig{
 		BaseURL: cfg.AuthURL(), Algorithm: cfg.Auth.Algorithm, Lifetime: cfg.Auth.TokenExpiration,
 		Rotation: cfg.Auth.SigningKeys.Rotation, PublishAhead: cfg.Auth.SigningKeys.PublishAhead,
-		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: time.Now, Log: log,
+		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: h.clocks.keys, After: h.clocks.after, Log: log,
 	}
 	algorithms := []string{cfg.Auth.Algorithm}
 	switch cfg.Auth.KeyStore.Provider {

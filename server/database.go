@@ -11,8 +11,8 @@ import (
 	"stagedoor/server/internal/store"
 )
 
-func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
-	opts := store.Options{Path: cfg.Database.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: time.Now, Log: log}
+func openStore(ctx context.Context, cfg *config.Config, now func() time.Time, log *slog.Logger) (*store.Store, error) {
+	opts := store.Options{Path: cfg.Database.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: now, Log: log}
 	switch {
 	case cfg.Database.Client == config.Postgres:
 		opts.Postgres = postgresOptions(cfg.Database.Postgres)

@@ -56,6 +56,8 @@ type settings struct {
 	idp func(*devidp.Options)
 	// files are written beside the configuration before the start.
 	files map[string]string
+	// databaseAway says that there is nothing at the database's address when the server starts.
+	databaseAway bool
 	// production leaves NODE_ENV unset.
 	production bool
 }
@@ -168,6 +170,29 @@ func (d *deployment) start(ln net.Listener, s settings) {
 		d.t.Fatal(err)
 	}
 	d.run(ln, reading{src, cfg, files})
+	if cfg.Database.Client == config.Postgres && !s.databaseAway { // until it is there the server answers, and says so
+		d.awaitLog(`"listening"`)
+	}
+}
+
+// awaitLog waits until the server has logged text, or has ended.
+func (d *deployment) awaitLog(text string) {
+	d.t.Helper()
+	eventually(d.t, "the line "+text, func() bool { return strings.Contains(d.logs.String(), text) || len(d.done) > 0 })
+}
+
+// eventually polls until the condition holds. The bound is one that only a broken test reaches.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("still waiting for %s", what)
+		}
+		<-tick.C
+	}
 }
 
 // run is the server of main on a listener that is open already.

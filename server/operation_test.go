@@ -393,7 +393,6 @@ func TestStartErrors(t *testing.T) {
 		{"secret and provider wrong", "auth: {session: {secret: short}, providers: {idp: {development: {metadataUrl: 'https://x.example'}}}}\napp: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007}\n", []string{"bad.yaml:1:26", "at least 16 bytes", "clientId"}},
 		{"callback", head + "    idp: {development: {metadataUrl: 'https://x.example', clientId: x, callbackUrl: 'ftp://x.example/y'}}\n", []string{"bad.yaml:5:", "callbackUrl"}},
 		{"unknown resolver", head + "    idp: {development: {metadataUrl: 'https://x.example', clientId: x, signIn: {resolvers: [{resolver: byMagic}]}}}\n", []string{"bad.yaml:5:", "byMagic", "emailMatchingUserEntityProfileEmail"}},
-		{"PostgreSQL", "app: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007, listen: '127.0.0.1:0', database: {client: pg, connection: 'postgres://x:a-password@127.0.0.1:1'}}\nauth: {session: {secret: 0123456789abcdef}}\n", []string{"database_unreachable", "backstage_plugin_auth on 127.0.0.1:1 as x"}},
 		{"PostgreSQL without a secret", "app: {baseUrl: http://localhost:3000}\nbackend: {baseUrl: http://localhost:7007, database: {client: pg, connection: {}}}\n", []string{"auth.session.secret"}},
 		{"no table of Node's", head + "    {}\n  keyStore: {nodeTable: true}\n", []string{"auth.keyStore.nodeTable: the table signing_keys", "backend.database.plugin.auth"}},
 		{"database is a directory", strings.Replace(head, "':memory:'", "{filename: "+dir+"}", 1), []string{dir}},

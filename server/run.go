@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,16 +53,23 @@ func serveOn(ctx context.Context, ln net.Listener, in reading, log *slog.Logger)
 	cfg := in.cfg
 	defer func() { err = errors.Join(err, closed(ln.Close())) }()
 	announceMode(log, cfg)
-	h, err := build(ctx, cfg, in.files, log)
-	if err != nil && ctx.Err() != nil { // whatever it was, it came from being told to stop
-		log.Info("stopped while starting", "error", err)
-		return nil
-	}
+	h, err := newLobby(in, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
 	srv := newServer(cfg, h, log)
+	failed := make(chan error, 1)
+	begin := sync.OnceFunc(func() { go func() { failed <- listen(srv, ln) }() })
+	err = h.settle(ctx, in, begin)
+	if err != nil && ctx.Err() != nil { // whatever it was, it came from being told to stop
+		log.Info("stopped while starting", "error", err)
+		return srv.Close()
+	}
+	if err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	cfg = h.now.Load().cfg
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	h.working.Go(func() { h.store.Run(background) })
 	h.enter(background, h.now.Load())
@@ -70,8 +78,7 @@ func serveOn(ctx context.Context, ln net.Listener, in reading, log *slog.Logger)
 	defer stopBackground()
 
 	h.state.Store(serving)
-	failed := make(chan error, 1)
-	go func() { failed <- listen(srv, ln) }()
+	begin()
 	log.Info("listening", "address", ln.Addr().String(), "api", cfg.AuthURL())
 	if cfg.Development {
 		log.Info("open the playground at " + cfg.Backend.BaseURL + "/")

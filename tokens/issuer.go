@@ -44,6 +44,8 @@ type IssuerConfig struct {
 
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// After is its timer; nil means time.After.
+	After func(time.Duration) <-chan time.Time
 	// Log hears of new, unusable and unavailable keys, by kid; nil discards.
 	Log *slog.Logger
 }
@@ -70,7 +72,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	}
 	r, err := newRing(forUsers, ringConfig{
 		algorithm: cfg.Algorithm, lifetime: cfg.Lifetime, rotation: cfg.Rotation, publishAhead: cfg.PublishAhead,
-		store: cfg.Store, sealer: cfg.Sealer, static: cfg.Static, neighbour: cfg.Neighbour, now: cfg.Now, log: cfg.Log,
+		store: cfg.Store, sealer: cfg.Sealer, static: cfg.Static, neighbour: cfg.Neighbour, now: cfg.Now, after: cfg.After, log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type ring struct {
 	// neighbours is nil without a Neighbour.
 	neighbours *neighbourhood
 	now        func() time.Time
+	after      func(time.Duration) <-chan time.Time
 	log        *slog.Logger
 
 	current atomic.Pointer[snapshot]
@@ -149,14 +150,13 @@ func (r *ring) run(ctx context.Context) error {
 	}
 	r.running.Store(true)
 	defer r.running.Store(false)
-	ticker := time.NewTicker(r.reloadEvery())
-	defer ticker.Stop()
 	for {
+		next := r.after(r.reloadEvery())
 		_, _ = r.load(ctx, 0) // logged there
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-next:
 		}
 	}
 }

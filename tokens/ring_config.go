@@ -30,6 +30,7 @@ type ringConfig struct {
 	static                           []StaticKey
 	neighbour                        Neighbour
 	now                              func() time.Time
+	after                            func(time.Duration) <-chan time.Time
 	log                              *slog.Logger
 }
 
@@ -39,7 +40,7 @@ func newRing(p purpose, c ringConfig) (*ring, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	r := &ring{purpose: p, store: c.store, sealer: c.sealer, now: c.now, log: c.log, schedule: schedule{
+	r := &ring{purpose: p, store: c.store, sealer: c.sealer, now: c.now, after: c.after, log: c.log, schedule: schedule{
 		algorithm: c.algorithm, lifetime: c.lifetime, rotation: c.rotation, publishAhead: c.publishAhead,
 	}}
 	r.neighbours = newNeighbourhood(c.neighbour, p, c)
@@ -60,6 +61,9 @@ func (c ringConfig) withDefaults() ringConfig {
 	c.publishAhead = cmp.Or(c.publishAhead, DefaultPublishAhead)
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.after == nil {
+		c.after = time.After
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -121,14 +121,9 @@ type Server struct {
 // New builds the routes from the generated code and the document. It fails if the two do not belong together, or if a CORS
 // origin cannot be understood.
 func New(cfg Config) (*Server, error) {
-	cross, err := newCrossOrigin(cfg.CORS)
+	s, err := newServer(cfg)
 	if err != nil {
 		return nil, err
-	}
-	s := &Server{
-		signIn: cfg.SignIn, outside: cfg.Outside, limits: cfg.Limits.orDefault(), cors: cross, now: cfg.Now, log: cfg.Log,
-		headers: newFixedHeaders(cfg.ContentSecurityPolicy, cfg.ReferrerPolicy),
-		echo:    echo.New(), root: map[string]bool{}, allow: map[string]string{},
 	}
 	if s.outside == nil {
 		s.outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
@@ -140,6 +135,19 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// newServer makes what does not depend on the routes.
+func newServer(cfg Config) (*Server, error) {
+	cross, err := newCrossOrigin(cfg.CORS)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		signIn: cfg.SignIn, outside: cfg.Outside, limits: cfg.Limits.orDefault(), cors: cross, now: cfg.Now, log: cfg.Log,
+		headers: newFixedHeaders(cfg.ContentSecurityPolicy, cfg.ReferrerPolicy),
+		echo:    echo.New(), root: map[string]bool{}, allow: map[string]string{},
+	}, nil
 }
 
 func (l Limits) orDefault() Limits {
@@ -155,12 +163,18 @@ func (l Limits) orDefault() Limits {
 // ServeHTTP answers one request. A panic in a handler is answered with a 500; http.ErrAbortHandler passes through, as
 // net/http wants it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, request: r, id: requestID(r), started: s.now()}
+	x := s.receive(w, r)
 	defer s.end(x)
+	s.dispatch(x)
+}
+
+// receive begins an exchange, with the headers that every answer has.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{ResponseWriter: w, request: r, id: requestID(r), started: s.now()}
 	h := w.Header()
 	s.headers.write(h)
 	h[headerRequestID] = []string{x.id}
-	s.dispatch(x)
+	return x
 }
 
 // dispatch sends the request to the room it is for: the API, or whoever answers outside.

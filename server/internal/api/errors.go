@@ -27,9 +27,13 @@ const retryAfter = "5"
 func (s *Server) fail(x *exchange, err error) {
 	f := classify(err)
 	s.logFailure(x, f, err)
-	if x.status != 0 {
-		return
+	if x.status == 0 {
+		s.render(x, f)
 	}
+}
+
+// render writes the answer of a failure.
+func (s *Server) render(x *exchange, f *fault.Error) {
 	r, err := jsonReply(f.Kind.Status, gen.ErrorResponse{
 		Error:    errorDetail(f),
 		Request:  &gen.ErrorRequest{Method: clip(x.request.Method), URL: shownURL(x.request.URL)},

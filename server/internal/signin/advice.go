@@ -17,7 +17,9 @@ var advice = map[string]string{
 	"subject_invalid":    "The resolver's answer is no full entity reference such as user:default/jane.",
 	"ownership_unknown":  "The rule's ownership names entities that the catalog does not have, and ownershipMustExist is set.",
 	"catalog_inexact":    "The catalog has an entity whose annotation differs from the provider's value in upper and lower case. Correct the annotation.",
-	"store_unavailable":  "The database did not answer. Check it, and the free space of its disk.",
+	"store_unavailable":  "The database did not answer. Check it, and the network between.",
+	"store_read_only":    "The database takes no writes: it is a replica, or in recovery, or its user may not write. Connect to the primary.",
+	"store_full":         "The disk of the database is full. Make room.",
 	"keys_unavailable":   "The signing keys could not be read from the database.",
 	"session_unreadable": "auth.session.secret was changed and the old one left out. List both, the new one first, until the old sessions have ended.",
 }

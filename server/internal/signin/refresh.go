@@ -78,7 +78,7 @@ func (f *Flow) checkCaller(h http.Header) error {
 // "; caused by …". The store being gone says nothing about the session: that stays a 503.
 func refreshFault(err error) error {
 	reason := classify(err)
-	if reason.Code == "store_unavailable" || reason.Code == "request_cancelled" {
+	if isStoreFault(reason) {
 		return reason
 	}
 	return fault.New(fault.Authentication, reason.Code, "Refresh failed", reason)

@@ -290,9 +290,20 @@ func starter(e *Entry) (providers.Starter, error) {
 	return s, nil
 }
 
+// storeFault classifies a failure of the store. None of them says anything about the session.
 func storeFault(err error) error {
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return fault.New(fault.ServiceUnavailable, "request_cancelled", "The request was cancelled", err)
+	case errors.Is(err, ErrReadOnly):
+		return fault.New(fault.ServiceUnavailable, "store_read_only", "The session store cannot be written", err)
+	case errors.Is(err, ErrFull):
+		return fault.New(fault.ServiceUnavailable, "store_full", "The session store is full", err)
 	}
 	return fault.New(fault.ServiceUnavailable, "store_unavailable", "The session store is not available", err)
+}
+
+// isStoreFault reports whether err is a storeFault.
+func isStoreFault(err *fault.Error) bool {
+	return err.Code == "request_cancelled" || strings.HasPrefix(err.Code, "store_")
 }

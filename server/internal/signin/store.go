@@ -69,8 +69,14 @@ var ErrConsumed = errors.New("already consumed")
 // ErrNotOwner says that the lease is not, or no longer, this flight's.
 var ErrNotOwner = errors.New("lease not held")
 
+// ErrReadOnly says that the store can be read and not written; its text is for the log.
+var ErrReadOnly = errors.New("database is not writable")
+
+// ErrFull says that the store has no room left.
+var ErrFull = errors.New("database is full")
+
 // SessionStore keeps sessions. It is safe for concurrent use, by several processes as well. Any error that is not one of
-// this package's says that the store could not answer; nothing is half written then.
+// this package's says that the store could not answer, and so do ErrReadOnly and ErrFull; nothing is half written then.
 type SessionStore interface {
 	// CreateSession stores a new session.
 	CreateSession(ctx context.Context, s Session) error

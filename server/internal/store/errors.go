@@ -9,6 +9,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"stagedoor/server/internal/signin"
 )
 
 // What a caller may branch on, beside the sentinels of signin, op and tokens.
@@ -20,7 +22,7 @@ var (
 	ErrCorrupt = errors.New("database is damaged")
 	// ErrReadOnly says that the process may not write the file, or may not make files beside it; or that the server is a replica, or
 	// the user has no right to do what was to be done.
-	ErrReadOnly = errors.New("database is not writable")
+	ErrReadOnly = signin.ErrReadOnly
 	// ErrUnreachable says that there is no way to the server: it is down, starting, or somewhere else, or the connection broke.
 	ErrUnreachable = errors.New("database cannot be reached")
 	// ErrLogin says that the server does not accept the user, or the password.
@@ -31,7 +33,7 @@ var (
 	ErrNoDatabase = errors.New("database does not exist")
 	ErrNoSchema   = errors.New("schema does not exist")
 	// ErrFull says that there is no room left for the database to grow.
-	ErrFull = errors.New("database is full")
+	ErrFull = signin.ErrFull
 	// ErrNewerSchema says that a younger version of this program has migrated the database. The error that wraps it is a
 	// *NewerSchemaError.
 	ErrNewerSchema = errors.New("database is of a newer version")

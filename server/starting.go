@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"stagedoor/server/internal/api"
+	"stagedoor/server/internal/config"
+	"stagedoor/server/internal/store"
+)
+
+// How long a start waits between two attempts to reach the database, at first and at most.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// lobbyAfter is how long a start may take before the server listens all the same: the migration of a large table takes its time.
+const lobbyAfter = 2 * time.Second
+
+// newLobby is a house without rooms: it says that it lives, and that it is not ready.
+func newLobby(in reading, log *slog.Logger) (*house, error) {
+	h := &house{log: log, clocks: in.clocks.orSystem()}
+	certificate, err := tlsCertificate(in.cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := api.NewStarting(api.Config{
+		Ready: h.ready, CORS: cors(in.cfg.Backend.CORS), ContentSecurityPolicy: policy(in.cfg.Backend.CSP),
+		ReferrerPolicy: strings.Join(in.cfg.Backend.ReferrerPolicy, ","), Now: h.clocks.now, Log: log,
+	})
+	h.now.Store(&generation{Handler: handler, cfg: in.cfg, files: in.files, certificate: certificate})
+	return h, err
+}
+
+// settle makes the rooms, as often as it takes while all that is wrong is that the database is not there: it may come later, and
+// whoever looks should find a server that says so and not a process that ends again and again. listen is called as soon as that is
+// known. Anything else that is wrong is the error.
+func (h *house) settle(ctx context.Context, in reading, listen func()) error {
+	built, err := buildProviders(in.cfg, h.log)
+	if err != nil {
+		return err
+	}
+	if in.cfg.Database.Client == config.Postgres {
+		defer time.AfterFunc(lobbyAfter, listen).Stop()
+	}
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := h.open(ctx, in.cfg, in.files, built)
+		if err == nil || !mayCome(in.cfg, err) || ctx.Err() != nil {
+			return err
+		}
+		listen()
+		h.log.Warn("the database cannot be reached, trying again", "error", err, "pause", pause.String())
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+		if !in.files.changed() {
+			continue
+		}
+		if in, err = in.again(); err == nil {
+			built, err = buildProviders(in.cfg, h.log)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// again reads a configuration that has changed: what it says of the database may have been wrong.
+func (in reading) again() (reading, error) {
+	in.files = &fileSet{}
+	var err error
+	in.cfg, err = in.load(in.files)
+	return in, err
+}
+
+// mayCome reports whether an error of the start says no more than that the database server is down, starting, too busy or not to be
+// reached. An SQLite file that cannot be opened now will not be later either.
+func mayCome(cfg *config.Config, err error) bool {
+	if cfg.Database.Client != config.Postgres {
+		return false
+	}
+	return errors.Is(err, store.ErrUnreachable) || errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// clocks are what the rooms go by. The zero value is the system's clock. Tests put it wrong, and let signing keys age faster.
+type clocks struct {
+	now func() time.Time
+	// keys and after are those of the signing keys of user tokens.
+	keys  func() time.Time
+	after func(time.Duration) <-chan time.Time
+}
+
+func (c clocks) orSystem() clocks {
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.keys == nil {
+		c.keys = c.now
+	}
+	return c
+}
