@@ -28,9 +28,9 @@ type house struct {
 	state lifecycle
 	store *store.Store
 	log   *slog.Logger
-	// clocks are what everything here goes by, now the rooms of the moment.
-	clocks clocks
-	now    atomic.Pointer[generation]
+	seams seams
+	// now are the rooms of the moment.
+	now atomic.Pointer[generation]
 	// working is what runs in the background, leaving what rooms of before still have to end.
 	working, leaving sync.WaitGroup
 }
@@ -44,7 +44,7 @@ func (h *house) close() error {
 
 // build opens the store and makes every room from the configuration. Nothing is left open if it fails.
 func build(ctx context.Context, cfg *config.Config, files *fileSet, log *slog.Logger) (*house, error) {
-	h := &house{log: log, clocks: clocks{}.orSystem()}
+	h := &house{log: log, seams: seams{}.orReal()}
 	built, err := buildProviders(cfg, log)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func build(ctx context.Context, cfg *config.Config, files *fileSet, log *slog.Lo
 
 // open opens the store, makes the first rooms and moves in. Nothing is left open if it fails.
 func (h *house) open(ctx context.Context, cfg *config.Config, files *fileSet, built builtProviders) (err error) {
-	if h.store, err = openStore(ctx, cfg, h.clocks.now, h.log); err != nil {
+	if h.store, err = openStore(ctx, cfg, h.seams, h.log); err != nil {
 		return err
 	}
 	r, err := h.furnishWith(ctx, cfg, files, nil, built)
@@ -108,7 +108,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
 		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: r.secrets,
 		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Attempts: h.store, Catalog: directory, Tokens: issuer,
-		Now: h.clocks.now, Log: log,
+		Now: h.seams.now, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		Ready: h.ready, Outside: r.kept.outside, CORS: cors(cfg.Backend.CORS),
 		OP:                    op.New(op.Config{BaseURL: cfg.AuthURL(), Algorithms: algorithms, Users: h.users(cfg), Tokens: callers}),
 		ContentSecurityPolicy: policy(cfg.Backend.CSP), ReferrerPolicy: strings.Join(cfg.Backend.ReferrerPolicy, ","),
-		Now: h.clocks.now, Log: log,
+		Now: h.seams.now, Log: log,
 	})
 	r.work = []func(context.Context){ // they end with ctx alone
 		func(ctx context.Context) { _ = issuer.Run(ctx) }, func(ctx context.Context) { _ = plugin.Run(ctx) },
@@ -151,7 +151,7 @@ func (h *house) newIssuer(ctx context.Context, r *generation, log *slog.Logger) 
 	in := tokens.IssuerConfig{
 		BaseURL: cfg.AuthURL(), Algorithm: cfg.Auth.Algorithm, Lifetime: cfg.Auth.TokenExpiration,
 		Rotation: cfg.Auth.SigningKeys.Rotation, PublishAhead: cfg.Auth.SigningKeys.PublishAhead,
-		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: h.clocks.keys, After: h.clocks.after, Log: log,
+		OmitOwnership: cfg.Auth.OmitOwnership, Store: h.store, Sealer: ring, Now: h.seams.keys, After: h.seams.after, Log: log,
 	}
 	algorithms := []string{cfg.Auth.Algorithm}
 	switch cfg.Auth.KeyStore.Provider {

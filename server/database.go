@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"stagedoor/server/internal/config"
 	"stagedoor/server/internal/store"
 )
 
-func openStore(ctx context.Context, cfg *config.Config, now func() time.Time, log *slog.Logger) (*store.Store, error) {
-	opts := store.Options{Path: cfg.Database.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: now, Log: log}
+func openStore(ctx context.Context, cfg *config.Config, with seams, log *slog.Logger) (*store.Store, error) {
+	opts := store.Options{Path: cfg.Database.SQLite.File, Idle: cfg.Auth.Session.Idle, Now: with.now, Migrations: with.migrations, Log: log}
 	switch {
 	case cfg.Database.Client == config.Postgres:
 		opts.Postgres = postgresOptions(cfg.Database.Postgres)

@@ -25,7 +25,7 @@ type source struct {
 	every time.Duration
 	// ask makes the files be looked at now; nil if nobody asks.
 	ask <-chan struct{}
-	clocks
+	seams
 }
 
 // generation is everything that is made from one reading of the configuration. The store, the listener and the phase of life are not:

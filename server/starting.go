@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"time"
@@ -23,14 +24,14 @@ const lobbyAfter = 2 * time.Second
 
 // newLobby is a house without rooms: it says that it lives, and that it is not ready.
 func newLobby(in reading, log *slog.Logger) (*house, error) {
-	h := &house{log: log, clocks: in.clocks.orSystem()}
+	h := &house{log: log, seams: in.seams.orReal()}
 	certificate, err := tlsCertificate(in.cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	handler, err := api.NewStarting(api.Config{
 		Ready: h.ready, CORS: cors(in.cfg.Backend.CORS), ContentSecurityPolicy: policy(in.cfg.Backend.CSP),
-		ReferrerPolicy: strings.Join(in.cfg.Backend.ReferrerPolicy, ","), Now: h.clocks.now, Log: log,
+		ReferrerPolicy: strings.Join(in.cfg.Backend.ReferrerPolicy, ","), Now: h.seams.now, Log: log,
 	})
 	h.now.Store(&generation{Handler: handler, cfg: in.cfg, files: in.files, certificate: certificate})
 	return h, err
@@ -88,20 +89,22 @@ func mayCome(cfg *config.Config, err error) bool {
 	return errors.Is(err, store.ErrUnreachable) || errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// clocks are what the rooms go by. The zero value is the system's clock. Tests put it wrong, and let signing keys age faster.
-type clocks struct {
-	now func() time.Time
-	// keys and after are those of the signing keys of user tokens.
-	keys  func() time.Time
-	after func(time.Duration) <-chan time.Time
+// seams are where tests put something of their own in the place of what the process has. The zero value is the real thing.
+type seams struct {
+	// now is the clock of the rooms, keys and after are those of the signing keys of user tokens: tests put clocks wrong, and let keys
+	// age faster.
+	now, keys func() time.Time
+	after     func(time.Duration) <-chan time.Time
+	// migrations are those of a younger version.
+	migrations fs.FS
 }
 
-func (c clocks) orSystem() clocks {
-	if c.now == nil {
-		c.now = time.Now
+func (s seams) orReal() seams {
+	if s.now == nil {
+		s.now = time.Now
 	}
-	if c.keys == nil {
-		c.keys = c.now
+	if s.keys == nil {
+		s.keys = s.now
 	}
-	return c
+	return s
 }

@@ -16,6 +16,9 @@ import (
 const (
 	// loadTimeout bounds one look into the store.
 	loadTimeout = 10 * time.Second
+	// retryEvery is the time between two looks into a store that does not answer. It is short, because a store that was away for
+	// long may hold a key that has begun to sign meanwhile, and that some replicas have yet to publish.
+	retryEvery = 5 * time.Second
 	// loadRounds bounds the attempts to agree with other replicas in one look; each lost race costs one.
 	loadRounds = 8
 	// unknownKeyCooldown is the least time between two looks that tokens with an unknown key cause. Keys are published
@@ -153,9 +156,14 @@ func (r *ring) run(ctx context.Context) error {
 	for {
 		next := r.after(r.reloadEvery())
 		_, _ = r.load(ctx, 0) // logged there
+		var soon <-chan time.Time
+		if r.unread.Load() != nil {
+			soon = r.after(retryEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-soon:
 		case <-next:
 		}
 	}
@@ -194,8 +202,11 @@ func (r *ring) renew(ctx context.Context) (*snapshot, error) {
 	r.tried.Store(now.UnixNano())
 	before := r.current.Load()
 	s, err := r.reconcile(ctx, before)
-	if err != nil {
+	switch {
+	case err != nil && r.unread.Load() == nil: // told once, until it works again
 		r.log.ErrorContext(ctx, "signing keys could not be renewed", "error", err)
+	case err == nil && r.unread.Load() != nil:
+		r.log.InfoContext(ctx, "signing keys can be renewed again")
 	}
 	if s == nil {
 		r.unread.Store(&err)

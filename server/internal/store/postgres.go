@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -137,14 +136,10 @@ func (d *postgresDB) migrate(ctx context.Context, config *pgx.ConnConfig) (err e
 	config.AfterConnect = d.session(timeouts(0, nil))
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	migrations, err := fs.Sub(embedded, "migrations")
-	if err != nil {
-		return fmt.Errorf("find migrations: %w", err)
-	}
 	return migrate(ctx, migrated{
 		db: db, dialect: goose.DialectPostgres, lock: func(ctx context.Context) func() { return lockMigrations(ctx, config) },
 		find: findTable,
-	}, migrations, d.opts.Log)
+	}, d.opts.Migrations, d.opts.Log)
 }
 
 // migrationLock is a number that no other program is likely to lock.

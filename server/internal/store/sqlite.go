@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,11 +43,7 @@ func (d *sqliteDB) open(ctx context.Context) error {
 	if err := d.probe(ctx); err != nil {
 		return err
 	}
-	migrations, err := fs.Sub(embedded, "migrations")
-	if err != nil {
-		return fmt.Errorf("find migrations: %w", err)
-	}
-	if err := migrate(ctx, d.migrated(), migrations, d.opts.Log); err != nil {
+	if err := migrate(ctx, d.migrated(), d.opts.Migrations, d.opts.Log); err != nil {
 		return err
 	}
 	return d.prepare(ctx)

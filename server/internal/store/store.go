@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -39,6 +40,9 @@ type Options struct {
 	Timeout time.Duration
 	// Now is the store's clock; nil is time.Now. Leases in PostgreSQL are counted by that database's own.
 	Now func() time.Time
+	// Migrations are those to run, in files named as the built-in ones, which they replace; nil is those. A test of an upgrade brings
+	// the ones of a younger version.
+	Migrations fs.FS
 	// Log gets one line per migration and per failed sweep; nil is nowhere.
 	Log *slog.Logger
 }
@@ -85,6 +89,9 @@ func (o Options) withDefaults() Options {
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Migrations == nil {
+		o.Migrations, _ = fs.Sub(embedded, "migrations") // the error is about the name alone
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
