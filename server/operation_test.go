@@ -244,6 +244,9 @@ const serverProcess = "STAGEDOOR_TEST_SERVER"
 
 // TestMain lets the test binary be the server for the tests that kill it.
 func TestMain(m *testing.M) {
+	if path := os.Getenv(fleetProcess); path != "" {
+		os.Exit(runReplica(path))
+	}
 	if path := os.Getenv(serverProcess); path != "" {
 		os.Exit(run(context.Background(), []string{"--config", path}, os.Stderr))
 	}

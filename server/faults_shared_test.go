@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stagedoor/server/internal/devidp"
+	"stagedoor/server/internal/seal"
+	"stagedoor/server/internal/store"
+	"stagedoor/server/internal/store/pgtest"
+	"stagedoor/tokens"
+)
+
+// renewals is how often the provider was asked for fresh tokens.
+func (f *fleet) renewals() int { return f.idp.Calls().Grant["refresh_token"] }
+
+// holdRefreshes lets refreshes hang at the provider, and returns once one does.
+func (f *fleet) holdRefreshes(begin func()) {
+	f.idp.Misbehave(func(faults *devidp.Faults) {
+		faults.Failures[devidp.TokenEndpoint] = devidp.Failure{Kind: devidp.FailHang, Grant: "refresh_token"}
+	})
+	begin()
+	<-f.idp.Hanging()
+}
+
+func (f *fleet) letGo() {
+	f.idp.Behave()
+	f.idp.Release()
+}
+
+// TestFiftyRefreshes is security F02 over three processes: fifty refreshes of one session at once are one call and fifty successes. With
+// the process that makes the call killed in the middle, whoever asked another process succeeds all the same, and the session lives.
+func TestFiftyRefreshes(t *testing.T) {
+	const tabs, reuse = 50, "2s"
+	f := newFleet(t, 3, 1, reuse)
+	nobody := &tally{retried: map[string]int{}}
+	p := newPerson(f, newLedger(f), nobody, "jane.doe@example.com", tabs)
+	for _, killed := range []bool{false, true} {
+		f.allUp()
+		if !p.signIn(t.Context()) {
+			t.Fatal("no sign-in")
+		}
+		<-time.After(2 * time.Second) // the sign-in's own answer is used for as long as reuse says
+		before := f.renewals()
+		var working sync.WaitGroup
+		var good, cut, bad atomic.Int64
+		refresh := func(s *slot) {
+			switch a, err := p.once(t.Context(), s, "/api/auth/idp/refresh?env=development"); {
+			case err != nil:
+				cut.Add(1)
+			case a.status == 200:
+				good.Add(1)
+			default:
+				bad.Add(1)
+				t.Errorf("refresh: %s", codeOf(a))
+			}
+		}
+		first := f.slots[0]
+		f.holdRefreshes(func() { working.Go(func() { refresh(first) }) })
+		for i := range tabs - 1 {
+			working.Go(func() { refresh(f.slots[i%len(f.slots)]) })
+		}
+		eventually(t, "all of them", func() bool {
+			n := int64(0)
+			for _, s := range f.slots {
+				n += s.inFlight.Load()
+			}
+			return n == tabs
+		})
+		if killed {
+			first.kill()
+			f.idp.Behave() // what hangs ends by itself when the provider notices: the token is not spent
+		} else {
+			f.letGo()
+		}
+		working.Wait()
+		calls := f.renewals() - before
+		t.Logf("winner killed: %v; %d calls of the provider, %d successes, %d cut off, %d refused", killed, calls, good.Load(), cut.Load(), bad.Load())
+		switch {
+		case !killed && (calls != 1 || good.Load() != tabs):
+			t.Error("want one call and a success for everybody")
+		case killed && (calls != 2 || cut.Load() != first.share(tabs) || good.Load() != tabs-cut.Load()):
+			t.Error("want one call more, and a success for everybody whose process lives")
+		}
+		if killed {
+			first.restart()
+		}
+		if a, err := p.once(t.Context(), f.slots[1], "/api/auth/idp/refresh?env=development"); err != nil || a.status != 200 {
+			t.Errorf("the session does not live: %v %s", err, codeOf(a))
+		}
+	}
+}
+
+// share is how many of n refreshes the first replica has: the one that begins, and its part of the others.
+func (s *slot) share(n int) int64 {
+	replicas := len(s.f.slots)
+	return 1 + int64((n-1+replicas-1)/replicas)
+}
+
+// TestRotationsAtOnce has two replicas look at the same instant whether it is time to rotate, 200 times: there is one new key each time,
+// and both publish the same set.
+func TestRotationsAtOnce(t *testing.T) {
+	const rounds, rotation, ahead = 200, 10 * time.Minute, time.Minute
+	c := pgtest.Shared(t)
+	database := c.Database(t)
+	var now atomic.Int64
+	now.Store(time.Now().UnixNano())
+	clock := func() time.Time { return time.Unix(0, now.Load()) }
+	var replicas [2]*tokens.Issuer
+	var keys tokens.KeyStore
+	for i := range replicas {
+		s, err := store.Open(t.Context(), store.Options{Postgres: &store.Postgres{Settings: c.Socket(database)}, Now: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		ring, err := seal.New("signing keys", "a-secret-of-the-tests")
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = s
+		replicas[i], err = tokens.NewIssuer(tokens.IssuerConfig{
+			BaseURL: fleetBase + "/api/auth", Rotation: rotation, PublishAhead: ahead, Store: s, Sealer: ring, Now: clock,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := int64(0)
+	for round := range rounds {
+		atOnce(t, replicas)
+		now.Add(int64(ahead / 4)) // the next look
+		if sets := atOnce(t, replicas); !bytes.Equal(sets[0], sets[1]) {
+			t.Fatalf("round %d: the key sets differ:\n%s\n%s", round, sets[0], sets[1])
+		}
+		stored, err := keys.Keys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := stored[len(stored)-1].Generation
+		if round > 1 && last != newest+1 { // the first key has its successor at once
+			t.Fatalf("round %d: from key %d to %d", round, newest, last)
+		}
+		newest = last
+		now.Add(int64(rotation - ahead/4))
+	}
+	t.Logf("%d rounds, %d keys", rounds, newest)
+}
+
+// atOnce has both look, and issue a token that the other accepts.
+func atOnce(t *testing.T, replicas [2]*tokens.Issuer) (sets [2][]byte) {
+	t.Helper()
+	var working sync.WaitGroup
+	begin := make(chan struct{})
+	for i, r := range replicas {
+		working.Go(func() {
+			<-begin
+			doc, err := r.JWKS(context.WithoutCancel(t.Context()))
+			if err != nil {
+				t.Error(err)
+			}
+			sets[i] = doc.Body
+		})
+	}
+	close(begin)
+	working.Wait()
+	for i, r := range replicas {
+		token, err := r.Issue(t.Context(), tokens.Identity{Subject: "user:default/jane"})
+		if err == nil {
+			_, err = replicas[1-i].Verify(t.Context(), token.Raw)
+		}
+		if err != nil {
+			t.Errorf("a token of replica %d at the other: %v", i, err)
+		}
+	}
+	return sets
+}
