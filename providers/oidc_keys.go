@@ -70,9 +70,6 @@ func (k *keySet) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte
 	if payload, err := verifyWith(keys, jws); err == nil {
 		return payload, nil
 	}
-	if len(keys) > 0 && !k.limit.AllowN(k.now(), 1) {
-		return nil, errUnverified
-	}
 	keys, err := k.refetch(ctx, read)
 	if err != nil {
 		return nil, err
@@ -91,11 +88,14 @@ func (k *keySet) known() ([]jose.JSONWebKey, time.Time) {
 }
 
 // refetch reads the published keys, once for all who ask at the same time, and not at all if somebody did since seen.
-// The fetch outlives the caller who began it.
+// The fetch outlives the caller who began it. The bound counts fetches and not who waits for one: after a rotation many do.
 func (k *keySet) refetch(ctx context.Context, seen time.Time) ([]jose.JSONWebKey, error) {
 	done := k.flight.DoChan("", contained(func() (any, error) {
-		if keys, read := k.known(); len(keys) > 0 && read.After(seen) {
+		switch keys, read := k.known(); {
+		case len(keys) > 0 && read.After(seen):
 			return keys, nil
+		case len(keys) > 0 && !k.limit.AllowN(k.now(), 1):
+			return nil, errUnverified
 		}
 		return k.fetch(context.WithoutCancel(ctx))
 	}))

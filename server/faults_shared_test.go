@@ -179,3 +179,39 @@ func atOnce(t *testing.T, replicas [2]*tokens.Issuer) (sets [2][]byte) {
 	}
 	return sets
 }
+
+// TestProviderRotatesUnderMany: the provider has a new key, and twenty sign-ins meet it at once. They share one look at its key set, and
+// the bound on such looks, which is for forged tokens, refuses none of them.
+func TestProviderRotatesUnderMany(t *testing.T) {
+	const many = 20
+	d := deploy(t, settings{})
+	d.browser().signIn("jane.doe@example.com") // the old key is known
+	var callbacks [many]string
+	var browsers [many]*browser
+	for i := range many {
+		browsers[i] = d.browser()
+		callbacks[i] = browsers[i].toCallback("jane.doe@example.com")
+	}
+	if err := d.idp.RotateKey(); err != nil {
+		t.Fatal(err)
+	}
+	d.idp.Misbehave(func(f *devidp.Faults) {
+		f.Failures[devidp.KeysEndpoint] = devidp.Failure{Kind: devidp.FailHang, Times: 1}
+	})
+	before := d.idp.Calls().Endpoint[devidp.KeysEndpoint]
+	var working sync.WaitGroup
+	for i, b := range browsers {
+		working.Go(func() {
+			if m := posted(t, b.follow(callbacks[i])); m.Error.Name != "" {
+				t.Errorf("sign-in %d: %+v", i, m.Error)
+			}
+		})
+	}
+	<-d.idp.Hanging()
+	eventually(t, "all codes", func() bool { return d.idp.Calls().Grant["authorization_code"] == many+1 })
+	d.idp.Release()
+	working.Wait()
+	if n := d.idp.Calls().Endpoint[devidp.KeysEndpoint] - before; n > 2 {
+		t.Errorf("%d looks at the key set", n)
+	}
+}
