@@ -8,7 +8,7 @@ SQLC      := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 # GENERATED is what `make generate` writes and `make check` compares.
 GENERATED := gen server/internal/store/sqlitedb server/internal/store/pgdb
 
-.PHONY: help run build generate check lint verify test race bench fuzz deps clean
+.PHONY: help run build generate check lint verify test race faults soak bench fuzz deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,12 @@ race: deps ## run all tests under the race detector
 deps: ## find Chromium and PostgreSQL for the tests, or install them (Debian, root)
 	@.ci/chromium
 	@.ci/postgres
+
+faults: deps ## break a portal of three replicas for FAULTS (default 10m), and print what was lost
+	FAULTS=$(or $(FAULTS),10m) go test -count 1 -timeout 0 -v -run '^(TestFaults|TestFiftyRefreshes|TestRotationsAtOnce)$$' ./server
+
+soak: deps ## sign in SOAK times (default 10000) and refresh five times as often, and print what grows
+	SOAK=$(or $(SOAK),10000) go test -count 1 -timeout 0 -v -run '^TestSoak$$' ./server
 
 bench: ## print the table of design section 9
 	go test -run '^$$' -bench '^BenchmarkTable' -benchtime 1x ./server

@@ -176,7 +176,6 @@ type slot struct {
 	numbers  string
 	up       atomic.Bool
 	inFlight atomic.Int64
-	started  atomic.Int64
 }
 
 // start starts the process, and returns before it is ready.
@@ -197,7 +196,6 @@ func (s *slot) start() {
 	s.mu.Lock()
 	s.cmd, s.ended, s.address = cmd, ended, ""
 	s.mu.Unlock()
-	s.started.Add(1)
 	s.f.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
 	probing, stop := context.WithCancel(context.Background())
 	go s.probe(probing)

@@ -20,17 +20,15 @@ import (
 
 // tally is what people met.
 type tally struct {
-	mu                sync.Mutex
-	signIns           int
-	refreshes         int
-	retried           map[string]int
-	signInsLost       int
-	signInsInFlight   int
-	sessionsLost      int
-	sessionsInFlight  int
-	complaints        []string
-	lastSuccess       atomic.Int64
-	signedIn, working atomic.Int64
+	mu               sync.Mutex
+	signIns          int
+	refreshes        int
+	retried          map[string]int
+	signInsLost      int
+	signInsInFlight  int
+	sessionsLost     int
+	sessionsInFlight int
+	complaints       []string
 }
 
 func (t *tally) note(code string) {
@@ -56,10 +54,17 @@ type person struct {
 	email string
 	tabs  int
 	http  *http.Client
-	// cut says that a connection broke under one of this person's requests since the last success: a request was in flight when its
-	// replica died, and what the provider answered it may be lost. stuck says the same of an answer that the store could not take.
-	cut, stuck atomic.Bool
+	// cutAt is when a connection broke under one of this person's requests (Unix nanoseconds): its replica died, and with it what the
+	// provider may have answered. stuck says that the store refused something since the last success.
+	cutAt atomic.Int64
+	stuck atomic.Bool
 }
+
+// doubt is how long the loss of a session may have to do with a request that was in flight: the answer of before may be used once more
+// in between, and the longer the more one replica's clock is ahead.
+const doubt = time.Minute
+
+func (p *person) cut() bool { return time.Since(time.Unix(0, p.cutAt.Load())) < doubt }
 
 func newPerson(f *fleet, l *ledger, t *tally, email string, tabs int) *person {
 	jar, _ := cookiejar.New(nil) // never fails without options
@@ -149,9 +154,8 @@ func (p *person) signIn(ctx context.Context) bool {
 		switch {
 		case ctx.Err() != nil:
 		case code == "":
+			p.cutAt.Store(0)
 			p.t.count(&p.t.signIns, "")
-			p.t.lastSuccess.Store(time.Now().UnixNano())
-			p.cut.Store(false)
 			p.stuck.Store(false)
 			return true
 		case cut:
@@ -255,12 +259,11 @@ func (p *person) freshen(ctx context.Context) bool {
 	}
 	tabs.Wait()
 	if !over.Load() || ctx.Err() != nil {
-		p.cut.Store(false)
 		p.stuck.Store(false)
 		return !over.Load()
 	}
 	switch code := why.Load().(string); {
-	case p.cut.Load():
+	case p.cut():
 		p.t.count(&p.t.sessionsInFlight, "")
 	default:
 		p.t.count(&p.t.sessionsLost, fmt.Sprintf("session of %s: %s (the store refused before: %v)", p.email, code, p.stuck.Load()))
@@ -277,7 +280,7 @@ func (p *person) refresh(ctx context.Context) string {
 		}
 		a, err := p.ask(ctx, s, "/api/auth/idp/refresh?env=development")
 		if err != nil {
-			p.cut.Store(true)
+			p.cutAt.Store(time.Now().UnixNano())
 			continue
 		}
 		if a.status == http.StatusOK {
@@ -287,18 +290,20 @@ func (p *person) refresh(ctx context.Context) string {
 			}
 			p.l.add(got.BackstageIdentity.Token)
 			p.t.count(&p.t.refreshes, "")
-			p.t.lastSuccess.Store(time.Now().UnixNano())
 			return ""
 		}
 		code := codeOf(a)
 		if !passing(code) {
 			return code
 		}
-		if strings.HasPrefix(code, "store_") {
+		switch {
+		case strings.HasPrefix(code, "store_"):
 			p.stuck.Store(true)
+		case code == "idp_unreachable": // a connection to the provider broke: it may have answered, and spent the token
+			p.cutAt.Store(time.Now().UnixNano())
 		}
 		p.t.note(code)
-		if !p.f.excused() && !p.cut.Load() {
+		if !p.f.excused() && !p.cut() {
 			p.t.count(&p.t.signInsLost, "refresh without a fault: "+code)
 		}
 		_ = breathe(ctx)

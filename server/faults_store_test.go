@@ -91,7 +91,7 @@ func TestDatabaseSlow(t *testing.T) {
 		})
 	}
 	keys := watchKeys(d)
-	time.AfterFunc(15*time.Second, func() { l.set(lineState{}) })
+	time.AfterFunc(8*time.Second, func() { l.set(lineState{}) })
 	working.Wait()
 	worst, n := keys()
 	t.Logf("%d users, answers %v, the slowest after %v; %d key sets, the slowest after %v", users, codes, slowest, n, worst)

@@ -18,8 +18,9 @@ import (
 // keeps the key set for five.
 const faultsSpeed = 60
 
-// TestFaults has people use a portal of three replicas while everything breaks that can. It takes half a minute, or as long as FAULTS
-// says (FAULTS=10m); FAULTS_SEED repeats the order of an earlier run. It prints what happened, and fails if anybody lost what a fault
+// TestFaults has people use a portal of three replicas while everything breaks that can. It takes as many of the
+// scenarios as fit into half a minute, in an order by chance that FAULTS_SEED repeats, or goes on for as long as FAULTS says (FAULTS=10m).
+// It prints what happened, and fails if anybody lost what a fault
 // does not excuse.
 func TestFaults(t *testing.T) {
 	seed := rand.Uint64()
@@ -27,7 +28,7 @@ func TestFaults(t *testing.T) {
 		seed, _ = strconv.ParseUint(text, 10, 64)
 	}
 	t.Logf("FAULTS_SEED=%d", seed)
-	length := lengthOf(t, "FAULTS", 30*time.Second)
+	length := lengthOf(t, "FAULTS", 20*time.Second)
 	f := newFleet(t, 3, faultsSpeed, "1s")
 	// One replica's clock is wrong from now on: that of its keys by four of the five minutes that they allow, and everything else by
 	// more than half of the minute that an id_token allows.
@@ -60,8 +61,7 @@ type row struct {
 	refused                      int
 }
 
-// play goes through the scenarios in random order, again and again for as long as the run shall last, and through each at least once
-// if that is long enough.
+// play goes through the scenarios in random order, again and again for as long as the run shall last.
 func (d *director) play(length time.Duration) []row {
 	rows := make([]row, len(scenarios))
 	for i, s := range scenarios {
@@ -70,6 +70,9 @@ func (d *director) play(length time.Duration) []row {
 	end := time.Now().Add(length)
 	for time.Now().Before(end) {
 		for _, i := range d.random.Perm(len(scenarios)) {
+			if time.Now().After(end) {
+				break
+			}
 			before := d.totals()
 			begun := time.Now()
 			what := scenarios[i].do(d)
@@ -122,6 +125,9 @@ func (d *director) report(rows []row) {
 	_, _ = fmt.Fprintln(w, "scenario\tevents\tsign-ins\trefreshes\tin flight\tsign-ins lost\tsessions lost\ttokens refused")
 	total := row{name: "all"}
 	for _, r := range rows {
+		if r.events == 0 {
+			continue
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.name, r.events, r.signIns, r.refreshes, r.inFlight, r.signInsLost, r.sessionsLost, r.refused)
 		total.events += r.events
 	}
@@ -133,8 +139,8 @@ func (d *director) report(rows []row) {
 	if now.signInsLost+now.sessionsLost+now.refused > 0 {
 		t.Errorf("lost: %s", strings.Join(first(append(d.t.complaints, d.l.refusals...), 20), "\n"))
 	}
-	if now.signIns == 0 || now.refreshes == 0 || len(d.l.kids) < 2 {
-		t.Errorf("the run was too short to tell anything")
+	if now.signIns == 0 || now.refreshes == 0 || len(d.l.published) < 2 {
+		t.Error("the run tells nothing")
 	}
 }
 

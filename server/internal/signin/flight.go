@@ -21,6 +21,12 @@ const (
 	// storing. They are two bounds, since a token that was spent with no time left for the answer would be lost.
 	waitLife = 30 * time.Second
 	askLife  = 30 * time.Second
+	// storeLife is how long a store that does not answer is asked to take a rotated token, of which there is no other copy, and storePoll
+	// how often: when the store comes back, whoever takes the lease over must not be faster with the token that was spent.
+	storeLife = 5 * time.Minute
+	storePoll = 4 * leasePoll
+	// answerLife is how long a caller waits for a flight, in any case less than the server gives an answer.
+	answerLife = 45 * time.Second
 	// leasePoll is how often a held lease is looked at again.
 	leasePoll = 50 * time.Millisecond
 )
@@ -48,9 +54,13 @@ func (r *refresh) material(ctx context.Context, s Session) (material, Session, e
 		f := flight{refresh: r, seen: s.RefreshedAt, lease: Lease{Session: s.ID, Owner: rand.Text(), TTL: leaseLife}}
 		return f.fly(detached)
 	}))
+	late := time.NewTimer(answerLife)
+	defer late.Stop()
 	select {
 	case <-ctx.Done():
 		return material{}, s, storeFault(ctx.Err())
+	case <-late.C:
+		return material{}, s, errBusy
 	case res := <-result:
 		if res.Err != nil {
 			return material{}, s, res.Err
@@ -214,16 +224,21 @@ func (f *flight) keep(ctx context.Context, s Session, m material, token string, 
 }
 
 // store gives the lease back with what the provider said. It is the only copy of a rotated token, so a store that does not answer is
-// asked again for as long as ctx lasts.
+// asked again for longer than anybody waits for the answer.
 func (f *flight) store(ctx context.Context, r Renewal) error {
-	for pause := leasePoll; ; pause = min(2*pause, leaseLife/2) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLife)
+	defer cancel()
+	for pause := leasePoll; ; pause = storePoll {
 		err := f.cfg.Sessions.FinishLease(ctx, f.lease, r)
 		if err == nil || errors.Is(err, ErrNotOwner) || errors.Is(err, ErrNoSession) {
 			return err
 		}
-		f.cfg.Log.WarnContext(ctx, "refreshed session not stored, trying again", "error", err)
+		if pause == leasePoll {
+			f.cfg.Log.WarnContext(ctx, "refreshed session not stored, trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
+			f.cfg.Log.ErrorContext(ctx, "refreshed session given up: its user signs in again", "error", err)
 			return err
 		case <-time.After(pause):
 		}

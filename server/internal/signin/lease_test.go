@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,4 +147,35 @@ func TestStoppedReplica(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStoreGoneBehindTheProvider: the provider has rotated the token, and then the store is away for two minutes. Whoever asked is told in
+// time, and the token is there when the store is back.
+func TestStoreGoneBehindTheProvider(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, j jar) {
+		gate := make(chan struct{})
+		w.up.set(func(u *upstream) { u.gate = gate })
+		began, done := time.Now(), make(chan error)
+		go func() {
+			_, err := w.Refresh(t.Context(), signin.RefreshInput{Provider: "idp", Header: xhr, Cookies: j.cookies()})
+			done <- err
+		}()
+		synctest.Wait()
+		w.store.breakWith(errors.New("gone"))
+		close(gate)
+		wantCode(t, <-done, "refresh_busy")
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("answered after %v", took)
+		}
+		<-time.After(2 * time.Minute) // virtual time
+		w.store.breakWith(nil)
+		<-time.After(time.Second) // virtual time
+		if err := w.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.up.set(func(u *upstream) { u.gate = nil })
+		if _, err := w.again(j); err != nil {
+			t.Errorf("the session does not live: %v", err)
+		}
+	})
 }

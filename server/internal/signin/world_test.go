@@ -183,6 +183,9 @@ func (b *brittle) FinishLease(ctx context.Context, l signin.Lease, r signin.Rene
 	if fails {
 		return errors.New("disk full")
 	}
+	if err := b.err(); err != nil {
+		return err
+	}
 	return b.Store.FinishLease(ctx, l, r)
 }
 
