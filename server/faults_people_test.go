@@ -278,7 +278,7 @@ func (p *person) refresh(ctx context.Context) string {
 		if err != nil {
 			return ""
 		}
-		a, err := p.ask(ctx, s, "/api/auth/idp/refresh?env=development")
+		a, err := p.ask(ctx, s, refreshPath)
 		if err != nil {
 			p.cutAt.Store(time.Now().UnixNano())
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,54 +46,62 @@ func TestFiftyRefreshes(t *testing.T) {
 			t.Fatal("no sign-in")
 		}
 		<-time.After(2 * time.Second) // the sign-in's own answer is used for as long as reuse says
-		before := f.renewals()
-		var working sync.WaitGroup
-		var good, cut, bad atomic.Int64
-		refresh := func(s *slot) {
-			switch a, err := p.once(t.Context(), s, "/api/auth/idp/refresh?env=development"); {
-			case err != nil:
-				cut.Add(1)
-			case a.status == 200:
-				good.Add(1)
-			default:
-				bad.Add(1)
-				t.Errorf("refresh: %s", codeOf(a))
-			}
-		}
-		first := f.slots[0]
-		f.holdRefreshes(func() { working.Go(func() { refresh(first) }) })
-		for i := range tabs - 1 {
-			working.Go(func() { refresh(f.slots[i%len(f.slots)]) })
-		}
-		eventually(t, "all of them", func() bool {
-			n := int64(0)
-			for _, s := range f.slots {
-				n += s.inFlight.Load()
-			}
-			return n == tabs
-		})
-		if killed {
-			first.kill()
-			f.idp.Behave() // what hangs ends by itself when the provider notices: the token is not spent
-		} else {
-			f.letGo()
-		}
-		working.Wait()
+		before, first := f.renewals(), f.slots[0]
+		good, cut, bad := p.together(tabs, first, killed)
 		calls := f.renewals() - before
-		t.Logf("winner killed: %v; %d calls of the provider, %d successes, %d cut off, %d refused", killed, calls, good.Load(), cut.Load(), bad.Load())
+		t.Logf("winner killed: %v; %d calls of the provider, %d successes, %d cut off, %d refused", killed, calls, good, cut, bad)
 		switch {
-		case !killed && (calls != 1 || good.Load() != tabs):
+		case !killed && (calls != 1 || good != tabs):
 			t.Error("want one call and a success for everybody")
-		case killed && (calls != 2 || cut.Load() != first.share(tabs) || good.Load() != tabs-cut.Load()):
+		case killed && (calls != 2 || cut != first.share(tabs) || good != tabs-cut):
 			t.Error("want one call more, and a success for everybody whose process lives")
 		}
 		if killed {
 			first.restart()
 		}
-		if a, err := p.once(t.Context(), f.slots[1], "/api/auth/idp/refresh?env=development"); err != nil || a.status != 200 {
+		if a, err := p.once(t.Context(), f.slots[1], refreshPath); err != nil || a.status != http.StatusOK {
 			t.Errorf("the session does not live: %v %s", err, codeOf(a))
 		}
 	}
+}
+
+const refreshPath = "/api/auth/idp/refresh?env=development"
+
+// together refreshes in n tabs at once over all replicas, of which the first one makes the call, and may be killed while it does.
+func (p *person) together(n int, first *slot, killed bool) (good, cut, bad int64) {
+	f := p.f
+	var working sync.WaitGroup
+	var goods, cuts, bads atomic.Int64
+	refresh := func(s *slot) {
+		switch a, err := p.once(f.t.Context(), s, refreshPath); {
+		case err != nil:
+			cuts.Add(1)
+		case a.status == http.StatusOK:
+			goods.Add(1)
+		default:
+			bads.Add(1)
+			f.t.Errorf("refresh: %s", codeOf(a))
+		}
+	}
+	f.holdRefreshes(func() { working.Go(func() { refresh(first) }) })
+	for i := range n - 1 {
+		working.Go(func() { refresh(f.slots[i%len(f.slots)]) })
+	}
+	eventually(f.t, "all of them", func() bool {
+		under := int64(0)
+		for _, s := range f.slots {
+			under += s.inFlight.Load()
+		}
+		return under == int64(n)
+	})
+	if killed {
+		first.kill()
+		f.idp.Behave() // what hangs ends by itself when the provider notices: the token is not spent
+	} else {
+		f.letGo()
+	}
+	working.Wait()
+	return goods.Load(), cuts.Load(), bads.Load()
 }
 
 // share is how many of n refreshes the first replica has: the one that begins, and its part of the others.
