@@ -67,11 +67,18 @@ const doubt = time.Minute
 func (p *person) cut() bool { return time.Since(time.Unix(0, p.cutAt.Load())) < doubt }
 
 func newPerson(f *fleet, l *ledger, t *tally, email string, tabs int) *person {
-	jar, _ := cookiejar.New(nil) // never fails without options
-	return &person{f: f, l: l, t: t, email: email, tabs: tabs, http: &http.Client{
-		Jar: jar, Timeout: 90 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+	p := &person{f: f, l: l, t: t, email: email, tabs: tabs, http: &http.Client{
+		Timeout: 90 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	p.newBrowser()
+	return p
+}
+
+// newBrowser forgets all cookies. Each start that was given up leaves one for ten minutes, and nobody types as fast as this: dozens of
+// them are more than a server takes.
+func (p *person) newBrowser() {
+	p.http.Jar, _ = cookiejar.New(nil) // never fails without options
 }
 
 // answer is a response, read.
@@ -165,6 +172,7 @@ func (p *person) signIn(ctx context.Context) bool {
 		default:
 			p.t.count(&p.t.signInsLost, "sign-in: "+code)
 		}
+		p.newBrowser()
 		_ = breathe(ctx)
 	}
 	return false
