@@ -28,7 +28,7 @@ func TestFaults(t *testing.T) {
 		seed, _ = strconv.ParseUint(text, 10, 64)
 	}
 	t.Logf("FAULTS_SEED=%d", seed)
-	length := lengthOf(t, "FAULTS", 20*time.Second)
+	length := lengthOf(t, "FAULTS", 12*time.Second)
 	f := newFleet(t, 3, faultsSpeed, "1s")
 	// One replica's clock is wrong from now on: that of its keys by four of the five minutes that they allow, and everything else by
 	// more than half of the minute that an id_token allows.
