@@ -84,6 +84,11 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 	if r.secrets, err = sessionSecrets(cfg, before, r.kept, log); err != nil {
 		return nil, err
 	}
+	if before == nil {
+		if err = compareSettings(ctx, r, h.store, log); err != nil {
+			return nil, err
+		}
+	}
 	if r.certificate, err = tlsCertificate(cfg, h.now.Load()); err != nil {
 		return nil, err
 	}

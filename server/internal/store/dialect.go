@@ -46,6 +46,9 @@ type queries interface {
 	SaveUserInfo(context.Context, sqlitedb.SaveUserInfoParams) error
 	SelectUserInfo(ctx context.Context, userRef string) ([]byte, error)
 
+	SelectSettings(context.Context) ([]sqlitedb.Setting, error)
+	SaveSetting(context.Context, sqlitedb.SaveSettingParams) error
+
 	InsertKey(context.Context, sqlitedb.InsertKeyParams) (int64, error)
 	SelectKeys(context.Context) ([]sqlitedb.SigningKey, error)
 	RetireKey(context.Context, sqlitedb.RetireKeyParams) error

@@ -82,6 +82,19 @@ func (q pgQueries) SaveUserInfo(ctx context.Context, p sqlitedb.SaveUserInfoPara
 	return q.Queries.SaveUserInfo(ctx, pgdb.SaveUserInfoParams(p))
 }
 
+func (q pgQueries) SelectSettings(ctx context.Context) ([]sqlitedb.Setting, error) {
+	rows, err := q.Queries.SelectSettings(ctx)
+	settings := make([]sqlitedb.Setting, len(rows))
+	for i, r := range rows {
+		settings[i] = sqlitedb.Setting(r)
+	}
+	return settings, err
+}
+
+func (q pgQueries) SaveSetting(ctx context.Context, p sqlitedb.SaveSettingParams) error {
+	return q.Queries.SaveSetting(ctx, pgdb.SaveSettingParams(p))
+}
+
 func (q pgQueries) InsertKey(ctx context.Context, p sqlitedb.InsertKeyParams) (int64, error) {
 	return q.Queries.InsertKey(ctx, pgdb.InsertKeyParams(p))
 }

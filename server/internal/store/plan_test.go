@@ -29,8 +29,8 @@ func statements(t *testing.T, pkg string) map[string]string {
 	return all
 }
 
-// readWhole are the statements that are meant to read a whole table, which is a handful of keys.
-var readWhole = map[string]bool{"SelectKeys": true, "SelectPluginKeys": true, "CountKeys": true}
+// readWhole are the statements that are meant to read a whole table, which is a handful of keys or settings.
+var readWhole = map[string]bool{"SelectSettings": true, "SelectKeys": true, "SelectPluginKeys": true, "CountKeys": true}
 
 func TestStatementsUseIndices(t *testing.T) {
 	s, all := open(t, Options{}), statements(t, "sqlitedb")

@@ -36,6 +36,11 @@ type Session struct {
 	UpstreamKey string
 }
 
+type Setting struct {
+	Name  string
+	Value string
+}
+
 type SigningKey struct {
 	ID         string
 	Generation int64

@@ -75,6 +75,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.saveAttemptStmt, err = db.PrepareContext(ctx, saveAttempt); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveAttempt: %w", err)
 	}
+	if q.saveSettingStmt, err = db.PrepareContext(ctx, saveSetting); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveSetting: %w", err)
+	}
 	if q.saveUserInfoStmt, err = db.PrepareContext(ctx, saveUserInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveUserInfo: %w", err)
 	}
@@ -89,6 +92,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.selectSessionStmt, err = db.PrepareContext(ctx, selectSession); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectSession: %w", err)
+	}
+	if q.selectSettingsStmt, err = db.PrepareContext(ctx, selectSettings); err != nil {
+		return nil, fmt.Errorf("error preparing query SelectSettings: %w", err)
 	}
 	if q.selectUserInfoStmt, err = db.PrepareContext(ctx, selectUserInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query SelectUserInfo: %w", err)
@@ -213,6 +219,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing saveAttemptStmt: %w", cerr)
 		}
 	}
+	if q.saveSettingStmt != nil {
+		if cerr := q.saveSettingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveSettingStmt: %w", cerr)
+		}
+	}
 	if q.saveUserInfoStmt != nil {
 		if cerr := q.saveUserInfoStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveUserInfoStmt: %w", cerr)
@@ -236,6 +247,11 @@ func (q *Queries) Close() error {
 	if q.selectSessionStmt != nil {
 		if cerr := q.selectSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing selectSessionStmt: %w", cerr)
+		}
+	}
+	if q.selectSettingsStmt != nil {
+		if cerr := q.selectSettingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing selectSettingsStmt: %w", cerr)
 		}
 	}
 	if q.selectUserInfoStmt != nil {
@@ -349,11 +365,13 @@ type Queries struct {
 	retireKeyStmt            *sql.Stmt
 	retirePluginKeyStmt      *sql.Stmt
 	saveAttemptStmt          *sql.Stmt
+	saveSettingStmt          *sql.Stmt
 	saveUserInfoStmt         *sql.Stmt
 	selectAttemptStmt        *sql.Stmt
 	selectKeysStmt           *sql.Stmt
 	selectPluginKeysStmt     *sql.Stmt
 	selectSessionStmt        *sql.Stmt
+	selectSettingsStmt       *sql.Stmt
 	selectUserInfoStmt       *sql.Stmt
 	sessionsAfterStmt        *sql.Stmt
 	sessionsOfSubjectStmt    *sql.Stmt
@@ -388,11 +406,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		retireKeyStmt:            q.retireKeyStmt,
 		retirePluginKeyStmt:      q.retirePluginKeyStmt,
 		saveAttemptStmt:          q.saveAttemptStmt,
+		saveSettingStmt:          q.saveSettingStmt,
 		saveUserInfoStmt:         q.saveUserInfoStmt,
 		selectAttemptStmt:        q.selectAttemptStmt,
 		selectKeysStmt:           q.selectKeysStmt,
 		selectPluginKeysStmt:     q.selectPluginKeysStmt,
 		selectSessionStmt:        q.selectSessionStmt,
+		selectSettingsStmt:       q.selectSettingsStmt,
 		selectUserInfoStmt:       q.selectUserInfoStmt,
 		sessionsAfterStmt:        q.sessionsAfterStmt,
 		sessionsOfSubjectStmt:    q.sessionsOfSubjectStmt,

@@ -14,6 +14,7 @@ var findCases = []testCase{
 	{"a list goes on where it stopped", findPages},
 	{"a refresh brings the keys of a session", findAfterRefresh},
 	{"an attempt is kept until its time", keepAttempt},
+	{"settings are kept by name", keepSettings},
 }
 
 // wantFound compares the ids that a query finds.
@@ -92,4 +93,16 @@ func keepAttempt(t *testing.T, b bench) {
 	wantError(t, err, signin.ErrNoAttempt)
 	b.Advance(time.Millisecond)
 	wantSwept(t, b, 1)
+}
+
+func keepSettings(t *testing.T, b bench) {
+	got, err := b.Settings(t.Context())
+	must(t, err)
+	wantEqual(t, got, map[string]string{})
+	for _, s := range [][2]string{{"a", "1"}, {"b", "2"}, {"a", "3 é"}} {
+		must(t, b.SaveSetting(t.Context(), s[0], s[1]))
+	}
+	got, err = b.other.Settings(t.Context())
+	must(t, err)
+	wantEqual(t, got, map[string]string{"a": "3 é", "b": "2"})
 }

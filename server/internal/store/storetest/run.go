@@ -23,6 +23,9 @@ type Store interface {
 	signin.UserInfoStore
 	signin.AttemptStore
 	op.UserInfoStore
+	// Settings are what SaveSetting keeps, by name.
+	Settings(ctx context.Context) (map[string]string, error)
+	SaveSetting(ctx context.Context, name, value string) error
 	// Sweep removes what is over and returns how many rows that were.
 	Sweep(ctx context.Context) (int, error)
 }
