@@ -53,6 +53,12 @@ func (r *results) postgres(b *testing.B) {
 	}{{"sign-in", signIn}, {"refresh that asks the provider", renew}, {"refresh from the row", reuse}} {
 		r.add(op.name+", log written by PostgreSQL", "—", "—", fmt.Sprintf("%.1f KiB", written(b, conn, op.do)/1024))
 	}
+	var size float64
+	const perSession = "select pg_total_relation_size('stagedoor_sessions')::float8 / count(*) from stagedoor_sessions"
+	if err := conn.QueryRow(b.Context(), perSession).Scan(&size); err != nil {
+		b.Fatal(err)
+	}
+	r.add("a session in PostgreSQL, indices included", "—", "—", fmt.Sprintf("%.1f KiB", size/1024))
 }
 
 // written is how much log one call makes PostgreSQL write, in bytes, the mean of many.
@@ -84,28 +90,48 @@ func (r *results) replicas(b *testing.B) {
 	opts, _ := benchCluster(b)
 	base := map[string]float64{}
 	for _, n := range []int{1, 2, 4} {
-		var flows []*signin.Flow
-		var cookies []*http.Cookie
-		for range n {
-			flow, _, _ := benchFlowOn(b, devCatalog(b), opts, time.Hour)
-			cookie, err := signInOnce(b.Context(), flow)
-			if err != nil {
-				b.Fatal(err)
-			}
-			flows, cookies = append(flows, flow), append(cookies, cookie)
-		}
-		for name, do := range map[string]func(i int) error{
-			"sign-ins":  func(i int) error { _, err := signInOnce(b.Context(), flows[i]); return err },
-			"refreshes": func(i int) error { _, err := flows[i].Refresh(b.Context(), benchRefresh(cookies[i])); return err },
+		reusing, asking := benchReplicas(b, opts, n, time.Hour), benchReplicas(b, opts, n, 0)
+		for _, op := range []struct {
+			name string
+			do   func(i int) error
+		}{
+			{"sign-ins", func(i int) error { _, err := signInOnce(b.Context(), asking[i].Flow); return err }},
+			{"refreshes that ask the provider", func(i int) error { return asking[i].refresh(b.Context()) }},
+			{"refreshes from the row", func(i int) error { return reusing[i].refresh(b.Context()) }},
 		} {
-			perSecond := together(b, n, do)
+			perSecond := together(b, n, op.do)
 			if n == 1 {
-				base[name] = perSecond
+				base[op.name] = perSecond
 			}
-			r.add(fmt.Sprintf("%s with %d replicas on PostgreSQL", name, n), "one replica", "—",
-				fmt.Sprintf("%.2f × (%.0f/s)", perSecond/base[name], perSecond))
+			r.add(fmt.Sprintf("%s, %d replicas on PostgreSQL", op.name, n), "one replica", "—",
+				fmt.Sprintf("%.2f × (%.0f/s)", perSecond/base[op.name], perSecond))
 		}
 	}
+}
+
+// benchReplica is a replica with somebody signed in.
+type benchReplica struct {
+	*signin.Flow
+	cookie *http.Cookie
+}
+
+func (r benchReplica) refresh(ctx context.Context) error {
+	_, err := r.Refresh(ctx, benchRefresh(r.cookie))
+	return err
+}
+
+func benchReplicas(b *testing.B, opts store.Options, n int, reuse time.Duration) []benchReplica {
+	b.Helper()
+	var all []benchReplica
+	for range n {
+		flow, _, _ := benchFlowOn(b, devCatalog(b), opts, reuse)
+		cookie, err := signInOnce(b.Context(), flow)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, benchReplica{flow, cookie})
+	}
+	return all
 }
 
 // together runs do on n workers and returns how often it was done per second.
