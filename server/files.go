@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"maps"
+	"os"
 	"sync"
 
 	"stagedoor/server/internal/config"
@@ -45,6 +46,9 @@ func (f *fileSet) now() map[string]fileSum {
 	paths := maps.Clone(f.sums)
 	f.mu.Unlock()
 	for path := range paths {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			continue // a pipe says what it says once
+		}
 		paths[path] = sumOf(config.ReadFile(path))
 	}
 	return paths

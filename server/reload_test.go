@@ -322,8 +322,13 @@ func TestFileSet(t *testing.T) {
 	if _, err := files.read(filepath.Join(link, "secret")); err != nil || files.changed() {
 		t.Errorf("read again: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "later"), nil, 0o600); err != nil || !files.changed() {
+	later := filepath.Join(dir, "later")
+	if err := os.WriteFile(later, nil, 0o600); err != nil || !files.changed() {
 		t.Errorf("the file that came was not noticed: %v", err)
+	}
+	_, _ = files.read(later)
+	if err := errors.Join(os.Remove(later), syscall.Mkfifo(later, 0o600)); err != nil || files.changed() {
+		t.Errorf("a pipe says nothing twice: %v", err)
 	}
 }
 

@@ -1,9 +1,13 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -345,5 +349,28 @@ func TestMissingRequired(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, problemsOf(t, w)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestReadPipe: what a shell puts in the place of a file is read, and nobody waits for somebody to write into a pipe.
+func TestReadPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := ReadFile(path); err != nil || len(text) > 0 {
+		t.Errorf("nobody writes: %q, %v", text, err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	_, err = w.WriteString(minimal)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := ReadFile(fmt.Sprintf("/dev/fd/%d", r.Fd())); err != nil || string(text) != minimal {
+		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // LoadInput is where the configuration comes from.
@@ -164,13 +166,18 @@ func (l *loader) read(path string) ([]byte, error) {
 	return ReadFile(path)
 }
 
-// ReadFile reads a file of at most 1 MiB from the disk.
+// pipeTime is how long a pipe may take to say what it has to say.
+const pipeTime = 10 * time.Second
+
+// ReadFile reads a file of at most 1 MiB from the disk, or what a pipe holds. It does not wait for somebody to write into one: a running
+// server reads its files again, and whatever stands in their place must not hold it up.
 func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open config file: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+	_ = f.SetReadDeadline(time.Now().Add(pipeTime)) // a file has none, and needs none
 	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read config file: %w", err)
