@@ -136,9 +136,11 @@ func warnOfRestart(log *slog.Logger, before, after *config.Config) {
 	}
 }
 
-// tlsCertificate reads the certificate of a backend with TLS, nil without.
+// tlsCertificate reads the certificate of a backend with TLS, nil without. A listener that has begun with TLS goes on with it.
 func tlsCertificate(cfg *config.Config, before *generation) (*tls.Certificate, error) {
 	switch {
+	case cfg.Backend.HTTPS == nil && before != nil:
+		return before.certificate, nil
 	case cfg.Backend.HTTPS == nil:
 		return nil, nil
 	case cfg.Backend.HTTPS.SelfSigned && before != nil && before.certificate != nil:

@@ -178,6 +178,22 @@ func TestRestartOnly(t *testing.T) {
 	}
 }
 
+// TestTLSStays: a listener with TLS goes on with its certificate when the configuration has none any more.
+func TestTLSStays(t *testing.T) {
+	with := &config.Config{Backend: config.Backend{BaseURL: "https://localhost:7007", HTTPS: &config.HTTPS{SelfSigned: true}}}
+	first, err := tlsCertificate(with, nil)
+	if err != nil || first == nil {
+		t.Fatal(first, err)
+	}
+	without := &config.Config{Backend: config.Backend{BaseURL: "http://localhost:7007"}}
+	if c, err := tlsCertificate(without, &generation{certificate: first}); err != nil || c != first {
+		t.Errorf("certificate %v, %v", c, err)
+	}
+	if c, err := tlsCertificate(without, &generation{}); err != nil || c != nil {
+		t.Errorf("without TLS: certificate %v, %v", c, err)
+	}
+}
+
 // TestStaticKeyRotation: a static key that was replaced goes on being published while its tokens are valid, and no longer.
 func TestStaticKeyRotation(t *testing.T) {
 	k, now := keep(nil), time.Unix(1_800_000_000, 0)
