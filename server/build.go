@@ -31,8 +31,8 @@ type house struct {
 	seams seams
 	// now are the rooms of the moment.
 	now atomic.Pointer[generation]
-	// working is what runs in the background, leaving what rooms of before still have to end.
-	working, leaving sync.WaitGroup
+	// working is what runs in the background, flying what goes on after its request, in the rooms of whichever moment.
+	working, flying sync.WaitGroup
 }
 
 func (h *house) close() error {
@@ -113,7 +113,7 @@ func (h *house) furnishWith(ctx context.Context, cfg *config.Config, files *file
 		Environment: cfg.Auth.Environment, Entries: built.entries, Misconfigured: built.misconfigured,
 		Idle: cfg.Auth.Session.Idle, RefreshReuse: cfg.Auth.Session.RefreshReuse, Secrets: r.secrets,
 		Sessions: h.store, Transactions: h.store, UserInfo: h.store, Attempts: h.store, Catalog: directory, Tokens: issuer,
-		Now: h.seams.now, Log: log,
+		Flying: &h.flying, Now: h.seams.now, Log: log,
 	})
 	if err != nil {
 		return nil, err

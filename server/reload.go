@@ -54,24 +54,15 @@ func (h *house) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return h.now.Load().certificate, nil
 }
 
-// enter makes r the rooms of the moment and starts their work. Those before end theirs, once what is under way there has landed.
+// enter makes r the rooms of the moment and starts their work. Those before end theirs.
 func (h *house) enter(ctx context.Context, r *generation) {
 	ctx, r.stop = context.WithCancel(ctx)
 	for _, work := range r.work {
 		h.working.Go(func() { work(ctx) })
 	}
-	before := h.now.Swap(r)
-	if before == nil || before == r || before.stop == nil {
-		return
+	if before := h.now.Swap(r); before != r && before.stop != nil {
+		before.stop()
 	}
-	before.stop()
-	h.leaving.Go(func() {
-		drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		if err := before.flow.Drain(drained); err != nil {
-			h.log.Warn("refreshes of before the reload are still under way", "error", err)
-		}
-	})
 }
 
 // watch looks at the files until ctx ends, and reads the configuration anew when one has changed. What cannot be read, or is wrong, is

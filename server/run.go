@@ -122,7 +122,6 @@ func drain(srv *http.Server, h *house, cfg *config.Config, log *slog.Logger) err
 	if err := h.now.Load().flow.Drain(ctx); err != nil {
 		return fmt.Errorf("%w: drain: %w", errServing, err)
 	}
-	h.leaving.Wait()
 	log.Info("stopped")
 	return nil
 }

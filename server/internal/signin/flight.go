@@ -48,9 +48,9 @@ func (r *refresh) material(ctx context.Context, s Session) (material, Session, e
 	}
 	// The flight outlives the caller who began it: others wait for it, and the provider may have rotated the token.
 	detached := context.WithoutCancel(ctx)
+	r.flying.Add(1) // from here, as the flight itself may begin when its caller has gone
+	defer r.flying.Done()
 	result := r.flights.DoChan(s.ID+" "+r.in.Scope, fault.Contained(func() (any, error) {
-		r.flying.Add(1)
-		defer r.flying.Done()
 		f := flight{refresh: r, seen: s.RefreshedAt, lease: Lease{Session: s.ID, Owner: rand.Text(), TTL: leaseLife}}
 		return f.fly(detached)
 	}))
@@ -58,6 +58,7 @@ func (r *refresh) material(ctx context.Context, s Session) (material, Session, e
 	defer late.Stop()
 	select {
 	case <-ctx.Done():
+		r.flying.Go(func() { <-result })
 		return material{}, s, storeFault(ctx.Err())
 	case <-late.C:
 		return material{}, s, errBusy

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +192,27 @@ func TestDrain(t *testing.T) {
 	}
 	release()
 	if err := w.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
+
+// TestDrainOfAnother: flows that follow one another wait for each other's refreshes, also for that of a caller who has gone.
+func TestDrainOfAnother(t *testing.T) {
+	w := newWorld(t, func(c *signin.Config) { c.Flying = &sync.WaitGroup{} })
+	j := w.signIn()
+	w.clock.add(time.Minute)
+	release, done := w.hang(j)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := w.Refresh(over, signin.RefreshInput{Provider: "idp", Header: xhr, Cookies: j.cookies()})
+	wantCode(t, err, "request_cancelled")
+	next := w.replica()
+	if err := next.Drain(over); err == nil {
+		t.Error("did not wait")
+	}
+	release()
+	if err := next.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
 	<-done

@@ -46,8 +46,10 @@ type Config struct {
 	Attempts     AttemptStore
 	Catalog      Catalog
 	Tokens       Tokens
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Flying counts what goes on after its request; flows that follow one another may share it. Nil is one of the flow's own.
+	Flying *sync.WaitGroup
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Catalog finds users. Errors wrap one of package catalog's.
@@ -103,7 +105,7 @@ type Flow struct {
 	sealRow   *seal.Ring
 	deriveRow *seal.Ring
 	flights   singleflight.Group
-	flying    sync.WaitGroup
+	flying    *sync.WaitGroup
 	failed    attempts
 	// saving bounds how many failed attempts are stored.
 	saving *rate.Limiter
@@ -117,7 +119,10 @@ type provider struct {
 
 // New checks the config and makes the room.
 func New(cfg Config) (*Flow, error) {
-	f := &Flow{cfg: cfg, providers: map[string]*provider{}, saving: rate.NewLimiter(savesPerSecond, savesBurst)}
+	f := &Flow{cfg: cfg, providers: map[string]*provider{}, flying: cfg.Flying, saving: rate.NewLimiter(savesPerSecond, savesBurst)}
+	if f.flying == nil {
+		f.flying = &sync.WaitGroup{}
+	}
 	var err error
 	if f.app, err = url.Parse(cfg.AppURL); err != nil || f.app.Host == "" {
 		return nil, fmt.Errorf("app URL %q is not absolute", cfg.AppURL)
@@ -170,8 +175,8 @@ func (f *Flow) add(e Entry) error {
 	return nil
 }
 
-// Drain waits until no refresh is under way, or until ctx ends. Callers may be gone and their flight still in the air, with the only
-// copy of a rotated token.
+// Drain waits until no refresh is under way, or until ctx ends, in all flows that share Flying. No request may come any more. Callers may
+// be gone and their flight still in the air, with the only copy of a rotated token.
 func (f *Flow) Drain(ctx context.Context) error {
 	landed := make(chan struct{})
 	go func() {
