@@ -210,7 +210,7 @@ func (r *generation) staticKeys() ([]tokens.StaticKey, error) {
 		return keys, errors.Join(errs...)
 	}
 	before := r.kept.static
-	for _, b := range before {
+	for _, b := range r.kept.published() {
 		for _, k := range keys {
 			if k.ID == b.ID && !bytes.Equal(k.PublicPEM, b.PublicPEM) {
 				return nil, fmt.Errorf("auth.keyStore.static.keys: %q is another key than before: give it a keyId of its own, as verifiers keep keys by it", k.ID)
@@ -218,7 +218,7 @@ func (r *generation) staticKeys() ([]tokens.StaticKey, error) {
 		}
 	}
 	r.kept.static = keys
-	return r.kept.retire(keys, before, r.cfg.Auth.TokenExpiration, time.Now()), nil
+	return r.kept.retire(keys, before, time.Now()), nil
 }
 
 // lookOutside makes what lies beside the API, unless it is there: in development the playground, and the dev IdP if it is on.

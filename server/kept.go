@@ -57,9 +57,22 @@ func (k *kept) due(now time.Time) bool {
 	return k.sealer != "" && !now.Before(k.sealFrom) || slices.ContainsFunc(k.retired, func(r retiredKey) bool { return !now.Before(r.until) })
 }
 
+// retiredLife is how long a static key that was replaced is still needed. Its tokens may be of a time when they lived longer than now,
+// and another replica goes on signing with it until it has read the configuration as well.
+const retiredLife = tokens.MaxLifetime + sealDelay
+
+// published are the static keys that verifiers may know.
+func (k *kept) published() []tokens.StaticKey {
+	all := slices.Clone(k.static)
+	for _, r := range k.retired {
+		all = append(all, r.key)
+	}
+	return all
+}
+
 // retire returns the configured static keys, followed by those of before that they replace: verifiers must find them for as long as
 // their tokens are valid. A key is known by its id.
-func (k *kept) retire(configured, before []tokens.StaticKey, lifetime time.Duration, now time.Time) []tokens.StaticKey {
+func (k *kept) retire(configured, before []tokens.StaticKey, now time.Time) []tokens.StaticKey {
 	known := func(id string) bool {
 		return slices.ContainsFunc(configured, func(c tokens.StaticKey) bool { return c.ID == id })
 	}
@@ -67,7 +80,7 @@ func (k *kept) retire(configured, before []tokens.StaticKey, lifetime time.Durat
 	for _, b := range before {
 		again := slices.ContainsFunc(k.retired, func(r retiredKey) bool { return r.key.ID == b.ID })
 		if !known(b.ID) && !again {
-			k.retired = append(k.retired, retiredKey{b, now.Add(lifetime)})
+			k.retired = append(k.retired, retiredKey{b, now.Add(retiredLife)})
 		}
 	}
 	all := slices.Clone(configured)

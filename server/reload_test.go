@@ -212,11 +212,11 @@ func TestStaticKeyRotation(t *testing.T) {
 	}{
 		{"first", []tokens.StaticKey{a}, nil, 0, []string{"a"}},
 		{"replaced", []tokens.StaticKey{b}, []tokens.StaticKey{a}, 0, []string{"b", "a"}},
-		{"again, an hour later", []tokens.StaticKey{c}, []tokens.StaticKey{b}, time.Hour - 1, []string{"c", "a", "b"}},
-		{"the first has ended", []tokens.StaticKey{c}, []tokens.StaticKey{c}, time.Hour, []string{"c", "b"}},
-		{"one comes back", []tokens.StaticKey{b, c}, []tokens.StaticKey{c}, time.Hour, []string{"b", "c"}},
+		{"again, a day later", []tokens.StaticKey{c}, []tokens.StaticKey{b}, retiredLife - 1, []string{"c", "a", "b"}},
+		{"the first has ended", []tokens.StaticKey{c}, []tokens.StaticKey{c}, retiredLife, []string{"c", "b"}},
+		{"one comes back", []tokens.StaticKey{b, c}, []tokens.StaticKey{c}, retiredLife, []string{"b", "c"}},
 	} {
-		got := ids(k.retire(step.configured, step.before, time.Hour, now.Add(step.after)))
+		got := ids(k.retire(step.configured, step.before, now.Add(step.after)))
 		if diff := cmp.Diff(step.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
 		}
@@ -277,6 +277,12 @@ func TestStaticKeyFile(t *testing.T) {
 		if res := b.Get("/api/auth/.well-known/jwks.json"); !strings.Contains(string(res.Body), id) {
 			t.Errorf("%s is not published: %s", id, res.Body)
 		}
+	}
+	writeKeyPair(t, dir)
+	d.replace("keyId: two", "keyId: one")
+	d.look()
+	if d.logged("the changed configuration cannot be used") != 2 {
+		t.Errorf("another key under the id of one that was replaced was not refused: %s", d.logs)
 	}
 }
 
