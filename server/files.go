@@ -13,6 +13,8 @@ import (
 type fileSet struct {
 	mu   sync.Mutex
 	sums map[string]fileSum
+	// seen is what they held when they were last looked at.
+	seen map[string]fileSum
 }
 
 // fileSum is what a file held; a file that cannot be read has none.
@@ -54,10 +56,13 @@ func (f *fileSet) now() map[string]fileSum {
 	return paths
 }
 
-// changed reports whether a file holds something else than when it was read.
-func (f *fileSet) changed() bool {
+// changed reports whether a file holds something else than when it was read. Unless it is asked for as it is, what it holds must be what
+// it held at the last look as well: a file that is being written is not all there.
+func (f *fileSet) changed(asIs bool) bool {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !maps.Equal(f.sums, now)
+	still := maps.Equal(f.seen, now)
+	f.seen = now
+	return !maps.Equal(f.sums, now) && (asIs || still)
 }

@@ -100,3 +100,22 @@ func TestPostgresGone(t *testing.T) {
 		t.Error("the log holds the password")
 	}
 }
+
+// TestReloadWithoutPostgres: what changes while the database is away is in force when it is back, though no file changes any more.
+func TestReloadWithoutPostgres(t *testing.T) {
+	c := pgtest.Start(t)
+	d := deploy(t, onPostgres(c))
+	b := d.browser()
+	b.signIn("jane.doe@example.com")
+	c.Kill(t)
+	d.replace("guest: {}", "guest: {userEntityRef: user:default/somebody}")
+	d.look()
+	if d.logged(inForce) != 0 || d.logged("the changed configuration cannot be used") != 1 {
+		t.Errorf("log: %s", d.logs)
+	}
+	c.Restart(t)
+	d.look()
+	if res := b.Post("/api/auth/guest/refresh"); d.logged(inForce) != 1 || !strings.Contains(string(res.Body), "user:default/somebody") {
+		t.Errorf("afterwards: %d %s, log: %s", res.Status, res.Body, d.logs)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -77,36 +78,69 @@ func (h *house) watch(ctx context.Context, src source) {
 		defer t.Stop()
 		tick = t.C
 	}
-	files := h.now.Load().files
+	w := watcher{house: h, source: src, files: h.now.Load().files}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick:
+			w.look(ctx, false)
 		case <-src.ask:
-		}
-		if files.changed() || h.now.Load().kept.due(time.Now()) {
-			files = h.reload(ctx, src)
+			w.look(ctx, true)
 		}
 	}
 }
 
-// reload returns the files to look at from now on: those of this attempt, whatever came of it.
-func (h *house) reload(ctx context.Context, src source) *fileSet {
-	files := &fileSet{}
-	cfg, err := src.load(files)
-	var r *generation
-	if err == nil {
-		r, err = h.furnish(ctx, cfg, files, h.now.Load())
+// watcher is what the last attempt to read the configuration has left.
+type watcher struct {
+	*house
+	source
+	// files are those to look at: of the last attempt, whatever came of it.
+	files *fileSet
+	// again is true if it failed where it may yet succeed, with the store's help. told is its error, "" if there was none.
+	again bool
+	told  string
+}
+
+// look reads the configuration again if there is a reason to. Asked, it takes the files as they are.
+func (w *watcher) look(ctx context.Context, asked bool) {
+	changed := w.files.changed(asked)
+	switch {
+	case w.again && w.store.Ping(ctx) != nil: // not before it answers
+		return
+	case !changed && !w.again && !w.now.Load().kept.due(time.Now()):
+		return
 	}
+	err := w.reload(ctx)
+	switch {
+	case err == nil:
+		w.again, w.told = false, ""
+		return
+	case changed || err.Error() != w.told:
+		w.log.Error("the changed configuration cannot be used, the one before stays in force", "error", err)
+	}
+	_, unfurnished := errors.AsType[unfurnishedError](err)
+	w.again, w.told = unfurnished && !w.again, err.Error()
+}
+
+// unfurnishedError says that a configuration which could be read could not be put to use. That may have been the store's fault.
+type unfurnishedError struct{ error }
+
+func (w *watcher) reload(ctx context.Context) error {
+	w.files = &fileSet{}
+	cfg, err := w.load(w.files)
 	if err != nil {
-		h.log.Error("the changed configuration cannot be used, the one before stays in force", "error", err)
-		return files
+		return err
 	}
-	warnOfRestart(h.log, h.now.Load().cfg, cfg)
-	h.enter(ctx, r)
-	h.log.Info("the configuration was read again and is in force", "files", cfg.Source.Files)
-	return files
+	before := w.now.Load()
+	r, err := w.furnish(ctx, cfg, w.files, before)
+	if err != nil {
+		return unfurnishedError{err}
+	}
+	warnOfRestart(w.log, before.cfg, cfg)
+	w.enter(ctx, r)
+	w.log.Info("the configuration was read again and is in force", "files", cfg.Source.Files)
+	return nil
 }
 
 // warnOfRestart names what a reload does not change.

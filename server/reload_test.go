@@ -329,7 +329,7 @@ func TestFileSet(t *testing.T) {
 	if _, err := files.read(filepath.Join(dir, "later")); err == nil {
 		t.Fatal("a file that is not there was read")
 	}
-	if files.changed() {
+	if files.changed(true) {
 		t.Error("changed at once")
 	}
 	if err := os.Symlink("v2", link+".new"); err != nil {
@@ -338,19 +338,37 @@ func TestFileSet(t *testing.T) {
 	if err := os.Rename(link+".new", link); err != nil {
 		t.Fatal(err)
 	}
-	if !files.changed() {
+	if !files.changed(true) {
 		t.Error("the swapped directory was not noticed")
 	}
-	if _, err := files.read(filepath.Join(link, "secret")); err != nil || files.changed() {
+	if _, err := files.read(filepath.Join(link, "secret")); err != nil || files.changed(true) {
 		t.Errorf("read again: %v", err)
 	}
 	later := filepath.Join(dir, "later")
-	if err := os.WriteFile(later, nil, 0o600); err != nil || !files.changed() {
+	if err := os.WriteFile(later, nil, 0o600); err != nil || !files.changed(true) {
 		t.Errorf("the file that came was not noticed: %v", err)
 	}
 	_, _ = files.read(later)
-	if err := errors.Join(os.Remove(later), syscall.Mkfifo(later, 0o600)); err != nil || files.changed() {
+	if err := errors.Join(os.Remove(later), syscall.Mkfifo(later, 0o600)); err != nil || files.changed(true) {
 		t.Errorf("a pipe says nothing twice: %v", err)
+	}
+}
+
+// TestFileUnderWay: by the clock, a file counts once it holds still.
+func TestFileUnderWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	var files fileSet
+	_, _ = files.read(path)
+	for _, step := range []struct {
+		holds string
+		want  bool
+	}{{"on", false}, {"one", false}, {"one", true}, {"one", true}, {"two", false}, {"two", true}} {
+		if err := os.WriteFile(path, []byte(step.holds), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := files.changed(false); got != step.want {
+			t.Errorf("%q: changed is %v", step.holds, got)
+		}
 	}
 }
 
@@ -365,7 +383,7 @@ func TestWatchTicks(t *testing.T) {
 		if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 3*watchEvery+1)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*watchEvery+1)
 		defer cancel()
 		var loaded []time.Duration
 		start := time.Now()
@@ -374,7 +392,7 @@ func TestWatchTicks(t *testing.T) {
 			_, err := files.read(path)
 			return nil, errors.Join(err, errors.New("not good"))
 		}})
-		if diff := cmp.Diff([]time.Duration{watchEvery}, loaded); diff != "" {
+		if diff := cmp.Diff([]time.Duration{2 * watchEvery}, loaded); diff != "" {
 			t.Error(diff)
 		}
 	})

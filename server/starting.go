@@ -60,7 +60,7 @@ func (h *house) settle(ctx context.Context, in reading, listen func()) error {
 			return err
 		case <-time.After(pause):
 		}
-		if !in.files.changed() {
+		if !in.files.changed(false) {
 			continue
 		}
 		if in, err = in.again(); err == nil {
