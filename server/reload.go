@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"stagedoor/server/internal/config"
@@ -133,6 +134,9 @@ func (w *watcher) reload(ctx context.Context) error {
 		return err
 	}
 	before := w.now.Load()
+	if err := sameFiles(before.cfg.Source, cfg.Source); err != nil {
+		return err
+	}
 	r, err := w.furnish(ctx, cfg, w.files, before)
 	if err != nil {
 		return unfurnishedError{err}
@@ -140,6 +144,17 @@ func (w *watcher) reload(ctx context.Context) error {
 	warnOfRestart(w.log, before.cfg, cfg)
 	w.enter(ctx, r)
 	w.log.Info("the configuration was read again and is in force", "files", cfg.Source.Files)
+	return nil
+}
+
+// sameFiles refuses a configuration without a file that the one before had. Whoever replaces a file by hand removes it for a moment:
+// what the others say would count without it, and without any the built-in development configuration, which lets everybody in.
+func sameFiles(before, now config.Source) error {
+	for _, file := range before.Files {
+		if !slices.Contains(now.Files, file) {
+			return fmt.Errorf("%s is no longer read: if that is meant, start the server again", file)
+		}
+	}
 	return nil
 }
 

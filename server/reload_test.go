@@ -127,6 +127,48 @@ func TestBadReload(t *testing.T) {
 	}
 }
 
+// TestFileThatLeaves: a configuration file that is missing for a moment is no order to go on without it. At the worst there is none left,
+// and what counts without any lets everybody in.
+func TestFileThatLeaves(t *testing.T) {
+	d := deploy(t, settings{})
+	d.shutdown()
+	d.write("app-config.local.yaml", "app: {title: local}")
+	src := source{ask: d.ask, load: func(files *fileSet) (*config.Config, error) {
+		return config.Load(config.LoadInput{Dir: d.dir, ReadFile: files.read})
+	}}
+	files := &fileSet{}
+	d.replace("guest: {}", "guest: {dangerouslyAllowOutsideDevelopment: true}")
+	d.replace("backend:", "backend:\n  lifecycle: {serverShutdownDelay: 0s}")
+	d.replace("environment: development", "environment: development\n  session: {secret: a-secret-of-the-tests}")
+	cfg, err := src.load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.run(d.listen(strings.TrimPrefix(d.base, "http://")), reading{src, cfg, files})
+	b := d.browser()
+	overlay, main := filepath.Join(d.dir, "app-config.local.yaml"), filepath.Join(d.dir, "app-config.yaml")
+	for i, path := range []string{overlay, main} { // the second time, both are missing
+		if err := os.Rename(path, path+".old"); err != nil {
+			t.Fatal(err)
+		}
+		d.look()
+		if d.logged(inForce) != 0 || d.logged(" is no longer read") != i+1 {
+			t.Fatalf("%s is gone: %s", path, d.logs)
+		}
+		if res := b.Get("/api/auth/v1/providers"); !strings.Contains(string(res.Body), `"idp"`) || strings.Contains(string(res.Body), `"dev"`) {
+			t.Errorf("%s is gone: %s", path, res.Body)
+		}
+	}
+	if err := errors.Join(os.Rename(overlay+".old", overlay), os.Rename(main+".old", main)); err != nil {
+		t.Fatal(err)
+	}
+	d.replace("guest: {", "guest: {userEntityRef: user:default/somebody, ")
+	d.look()
+	if d.logged(inForce) != 1 {
+		t.Errorf("both are back: %s", d.logs)
+	}
+}
+
 // TestReloadedProvider: a provider that is new in the file can be used, one that left is gone, and the playground knows.
 func TestReloadedProvider(t *testing.T) {
 	d := deploy(t, settings{})
