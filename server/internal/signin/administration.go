@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,6 +42,9 @@ type SessionList struct {
 
 // Sessions lists live sessions in no order that means anything. The error is a *fault.Error.
 func (f *Flow) Sessions(ctx context.Context, in SessionInput) (SessionList, error) {
+	if err := checkText(in.UserRef + in.After); err != nil {
+		return SessionList{}, err
+	}
 	limit := maxSessionPage
 	if in.Limit > 0 {
 		limit = min(in.Limit, maxSessionPage)
@@ -71,6 +75,14 @@ func (f *Flow) Sessions(ctx context.Context, in SessionInput) (SessionList, erro
 	return list, nil
 }
 
+// checkText refuses what no row can hold: to PostgreSQL it is a failure, and would look as if the store were gone.
+func checkText(s string) error {
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return fault.New(fault.Input, "parameter_invalid", "A parameter is no text: it must be UTF-8 without the character 0", nil)
+	}
+	return nil
+}
+
 func (f *Flow) dead(s Session) bool {
 	now := f.cfg.Now()
 	return !now.Before(s.ExpiresAt) || !now.Before(s.UsedAt.Add(f.cfg.Idle))
@@ -92,6 +104,9 @@ func (f *Flow) EndSession(ctx context.Context, id string) error {
 func (f *Flow) EndSessionsOf(ctx context.Context, userRef string) (int, error) {
 	if userRef == "" {
 		return 0, fault.New(fault.Input, "user_missing", "Whose sessions should end must be named", nil)
+	}
+	if err := checkText(userRef); err != nil {
+		return 0, err
 	}
 	return f.endFound(ctx, SessionQuery{UserRef: strings.ToLower(userRef)}, "an operator")
 }

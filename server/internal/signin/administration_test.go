@@ -46,6 +46,14 @@ func TestSessions(t *testing.T) {
 	if list, err := w.Sessions(t.Context(), signin.SessionInput{}); err != nil || len(list.Sessions) > 0 {
 		t.Errorf("unused for a month: %v, %v", ids(list), err)
 	}
+	for _, text := range []string{"\x00", "user:default/\xff"} {
+		_, err = w.Sessions(t.Context(), signin.SessionInput{UserRef: text})
+		wantCode(t, err, "parameter_invalid")
+		_, err = w.Sessions(t.Context(), signin.SessionInput{After: text})
+		wantCode(t, err, "parameter_invalid")
+		_, err = w.EndSessionsOf(t.Context(), text)
+		wantCode(t, err, "parameter_invalid")
+	}
 	w.store.breakWith(errors.New("gone"))
 	_, err = w.Sessions(t.Context(), signin.SessionInput{})
 	wantCode(t, err, "store_unavailable")
