@@ -39,7 +39,7 @@ func (in FinishInput) state(e *Entry) string {
 
 // lacksCookies reports whether the form may have come without the cookie of its transaction because of where it came from.
 func (in FinishInput) lacksCookies(e *Entry, state string) bool {
-	if e.Kind.StateField == "" || in.Form.Has(againField) || len(state) != stateLength {
+	if e.Kind.StateField == "" || in.Form.Has(againField) || !looksLikeState(state) {
 		return false
 	}
 	name := transactionName(e.ID, state)
@@ -50,7 +50,7 @@ func (in FinishInput) lacksCookies(e *Entry, state string) bool {
 // none of ours. Nobody's window waits for what the config allows, so it ends in the app. What it does not allow the provider refuses.
 func (f *Flow) unsolicited(in FinishInput, state string) (tx transaction, ok bool) {
 	e, err := f.entry(in.Provider, in.Env)
-	if err != nil || len(state) == stateLength {
+	if err != nil || looksLikeState(state) {
 		return transaction{}, false
 	}
 	p, ok := e.Provider.(providers.Unsolicited)

@@ -236,8 +236,9 @@ func TestUnsolicited(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w, development, production := postingWorld(t, func(c *signin.Config) { c.Environment = tt.usual })
 			development.accepts, production.accepts = tt.development, tt.production
-			for range 20 { // the environments of a provider have no order
-				out, err := post(t, w.Flow, nil, "RelayState", "/a/page", "SAMLResponse", time.Now().String())
+			for i := range 20 { // the environments of a provider have no order
+				relay := []string{"/a/page", "https://portal.example/catalog/default/page"}[i%2] // as long as a state
+				out, err := post(t, w.Flow, nil, "RelayState", relay, "SAMLResponse", time.Now().String())
 				if err != nil || out.Resubmit {
 					t.Fatalf("got %+v, %v", out, err)
 				}

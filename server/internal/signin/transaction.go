@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"stagedoor/server/internal/fault"
@@ -16,8 +17,9 @@ import (
 // transactionLife is how long a browser may take at the provider.
 const transactionLife = 10 * time.Minute
 
-// stateLength is how long a state is.
-const stateLength = 43
+// looksLikeState reports whether a text may be a state of ours, see randomToken. At a provider that may begin a sign-in by itself,
+// anything else may stand in its place, such as the address of a page.
+var looksLikeState = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`).MatchString
 
 // maxTransactionCookie keeps the cookie below what every browser stores, name and attributes included.
 const maxTransactionCookie = 3800
@@ -80,7 +82,7 @@ var (
 // openTransaction finds and opens the transaction that state belongs to. A sibling domain may have planted cookies of the
 // same name; what does not open is passed over.
 func (f *Flow) openTransaction(e *Entry, state string, cookies []*http.Cookie) (transaction, error) {
-	if len(state) != stateLength {
+	if !looksLikeState(state) {
 		return transaction{}, errStateInvalid
 	}
 	err := errNonceMissing
