@@ -448,3 +448,14 @@ func TestHangUp(t *testing.T) {
 	}
 	<-asked
 }
+
+// TestStartLacksFile: a server that waits for its database does not take the built-in configuration for that of a file that was removed.
+func TestStartLacksFile(t *testing.T) {
+	was := &config.Config{Source: config.Source{Files: []string{"app-config.yaml"}}}
+	in := reading{cfg: was, source: source{load: func(*fileSet) (*config.Config, error) {
+		return &config.Config{Development: true, Source: config.Source{Files: []string{"defaults.yaml (built in)"}, Defaults: true}}, nil
+	}}}
+	if _, err := in.again(); err == nil || !strings.Contains(err.Error(), "app-config.yaml is no longer read") {
+		t.Errorf("error %v", err)
+	}
+}

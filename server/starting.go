@@ -74,9 +74,12 @@ func (h *house) settle(ctx context.Context, in reading, listen func()) error {
 
 // again reads a configuration that has changed: what it says of the database may have been wrong.
 func (in reading) again() (reading, error) {
+	before := in.cfg.Source
 	in.files = &fileSet{}
 	var err error
-	in.cfg, err = in.load(in.files)
+	if in.cfg, err = in.load(in.files); err == nil {
+		err = sameFiles(before, in.cfg.Source)
+	}
 	return in, err
 }
 
