@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,14 +72,6 @@ func (f *Flow) Sessions(ctx context.Context, in SessionInput) (SessionList, erro
 	}
 	list.Next = q.After
 	return list, nil
-}
-
-// checkText refuses what no row can hold: to PostgreSQL it is a failure, and would look as if the store were gone.
-func checkText(s string) error {
-	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-		return fault.New(fault.Input, "parameter_invalid", "A parameter is no text: it must be UTF-8 without the character 0", nil)
-	}
-	return nil
 }
 
 func (f *Flow) dead(s Session) bool {

@@ -42,6 +42,23 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestTextOfNoUse: what PostgreSQL cannot hold comes to no row, and costs no refresh token.
+func TestTextOfNoUse(t *testing.T) {
+	w := newWorld(t)
+	w.up.current = "rt"
+	j := node("rt", "openid%00")
+	if s, err := w.again(j); err != nil || s.ProviderInfo.Scope != "openid" {
+		t.Errorf("granted scope with a 0: %+v, %v", s, err)
+	}
+	w.clock.add(time.Minute)
+	_, before := w.up.calls()
+	_, err := w.again(j, func(in *signin.RefreshInput) { in.Scope = "openid \xff" })
+	wantCode(t, err, "parameter_invalid")
+	if _, after := w.up.calls(); after != before {
+		t.Error("the provider was asked")
+	}
+}
+
 func TestAdoptChunks(t *testing.T) {
 	w := newWorld(t)
 	long := strings.Repeat("a", 4000) + strings.Repeat("b", 100)

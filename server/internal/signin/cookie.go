@@ -107,7 +107,7 @@ func nodeCookie(cookies []*http.Cookie, name string) string {
 	find := func(name string) string {
 		for _, c := range cookies {
 			if c.Name == name {
-				if v, err := url.PathUnescape(c.Value); err == nil {
+				if v, err := url.PathUnescape(c.Value); err == nil && checkText(v) == nil {
 					return v
 				}
 			}

@@ -24,6 +24,9 @@ func (f *Flow) Refresh(ctx context.Context, in RefreshInput) (RefreshOutput, err
 	if err := f.checkCaller(in.Header); err != nil {
 		return RefreshOutput{}, err
 	}
+	if err := checkText(in.Scope); err != nil { // before a refresh token is spent for an answer that cannot be stored
+		return RefreshOutput{}, err
+	}
 	a := f.newAttempt("refresh", "", e)
 	r := refresh{Flow: f, Entry: e, attempt: a, in: in, origin: in.Header.Get("Origin")}
 	info, err := r.run(ctx)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
@@ -293,6 +294,14 @@ func starter(e *Entry) (providers.Starter, error) {
 		return nil, errNotImplemented
 	}
 	return s, nil
+}
+
+// checkText refuses what no row can hold: to PostgreSQL it is a failure, and would look as if the store were gone.
+func checkText(s string) error {
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return fault.New(fault.Input, "parameter_invalid", "A parameter is no text: it must be UTF-8 without the character 0", nil)
+	}
+	return nil
 }
 
 // storeFault classifies a failure of the store. None of them says anything about the session.
