@@ -42,6 +42,19 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestScopeOfNoUse: a sign-in with a scope that PostgreSQL cannot hold succeeds, as with Backstage, and the row has the rest of it.
+func TestScopeOfNoUse(t *testing.T) {
+	w := newWorld(t)
+	j := jar{}
+	out := w.back(j, urlValues("code", "c", "state", w.begin(j, signin.StartInput{Scope: "openid \x00 a\x00b"})))
+	if out.Err != nil || out.Session.ProviderInfo.Scope != "openid ab" {
+		t.Fatalf("%+v, %v", out.Session, out.Err)
+	}
+	if s, err := w.store.Session(t.Context(), w.rowOf(j)); err != nil || s.Scope != "openid ab" {
+		t.Errorf("row's scope %q, %v", s.Scope, err)
+	}
+}
+
 // TestTextOfNoUse: what PostgreSQL cannot hold comes to no row, and costs no refresh token.
 func TestTextOfNoUse(t *testing.T) {
 	w := newWorld(t)

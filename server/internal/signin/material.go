@@ -34,11 +34,11 @@ type material struct {
 func newMaterial(e *Entry, r providers.Result, asked string, now time.Time) material {
 	m := material{
 		AccessToken: r.Session.AccessToken, IDToken: r.Session.IDToken, RefreshToken: r.Session.RefreshToken,
-		Scope: r.Session.Scope, Asked: asked, Subject: r.Session.Subject,
+		Scope: storable(r.Session.Scope), Asked: storable(asked), Subject: r.Session.Subject,
 		Profile: r.Profile, Claims: r.Claims, UserInfo: r.UserInfo, Info: r.Info,
 	}
 	if e.Kind.Scopes.Persist {
-		m.Scope = asked
+		m.Scope = m.Asked
 	}
 	if r.Session.ExpiresIn > 0 {
 		m.Expires = now.Add(r.Session.ExpiresIn)
@@ -94,6 +94,11 @@ func (f *Flow) openMaterial(s Session) (material, error) {
 		return material{}, fmt.Errorf("decode session tokens: %w", err)
 	}
 	return m, nil
+}
+
+// storable is what PostgreSQL can hold of a scope. The start takes any, as Backstage does, and a provider may answer any.
+func storable(scope string) string {
+	return strings.Join(providers.SplitScope(strings.ReplaceAll(strings.ToValidUTF8(scope, ""), "\x00", "")), " ")
 }
 
 // subjectKey stands for the provider's user, for being found by; empty if the provider did not say who it is.

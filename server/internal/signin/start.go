@@ -31,10 +31,7 @@ func (f *Flow) Start(ctx context.Context, in StartInput) (StartOutput, error) {
 
 func (f *Flow) start(ctx context.Context, a *attempt, e *Entry, s providers.Starter, in StartInput) (StartOutput, error) {
 	tx := transaction{Attempt: a.id, Env: e.Env, Expires: f.cfg.Now().Add(transactionLife)}
-	err := checkText(in.Scope)
-	if err != nil {
-		return StartOutput{}, err
-	}
+	var err error
 	if in.Origin != nil {
 		if tx.Origin, err = f.origins.check(*in.Origin); err != nil {
 			return StartOutput{}, err
