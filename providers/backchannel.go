@@ -73,7 +73,7 @@ func (o *oidcProvider) logoutToken(claims map[string]any) (LogoutToken, error) {
 	case o.now().Sub(issued) > logoutTokenLife+clockSkew:
 		return LogoutToken{}, refusedLogout(fail(CodeLogoutToken, "the token is too old", nil))
 	}
-	t.Once = Once{ID: onceID("logout", string(o.config.MetadataURL), o.config.ID, id), Until: issued.Add(logoutTokenLife + clockSkew)}
+	t.Once = Once{ID: onceID("logout", o.config.MetadataURL, o.config.ID, id), Until: issued.Add(logoutTokenLife + clockSkew)}
 	return t, nil
 }
 

@@ -133,15 +133,7 @@ func readGraphUser(info map[string]any, err error) (oauth2User, error) {
 
 // readsGraph looks into an access token. One that cannot be read may be good for Graph, and is tried.
 func readsGraph(token string) bool {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return true
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return true
-	}
-	claims, err := jsonObject(payload)
+	claims, err := unverifiedClaims(token)
 	if err != nil {
 		return true
 	}

@@ -7,8 +7,8 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
+	_ "crypto/sha256" // what samlSignatures names
+	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -135,15 +135,9 @@ func (s *samlSigner) redirect(address string, request *etree.Element, relayState
 }
 
 func (s *samlSigner) sign(text string) ([]byte, error) {
-	var digest []byte
-	if s.hash == crypto.SHA512 {
-		sum := sha512.Sum512([]byte(text))
-		digest = sum[:]
-	} else {
-		sum := sha256.Sum256([]byte(text))
-		digest = sum[:]
-	}
-	signature, err := rsa.SignPKCS1v15(nil, s.key, s.hash, digest)
+	digest := s.hash.New()
+	digest.Write([]byte(text))
+	signature, err := rsa.SignPKCS1v15(nil, s.key, s.hash, digest.Sum(nil))
 	if err != nil {
 		return nil, fmt.Errorf("sign SAML request: %w", err)
 	}

@@ -128,22 +128,19 @@ func (w *watcher) look(ctx context.Context, asked bool) {
 type unfurnishedError struct{ error }
 
 func (w *watcher) reload(ctx context.Context) error {
-	w.files = &fileSet{}
-	cfg, err := w.load(w.files)
+	before := w.now.Load()
+	in, err := reading{source: w.source, cfg: before.cfg}.again()
+	w.files = in.files
 	if err != nil {
 		return err
 	}
-	before := w.now.Load()
-	if err := sameFiles(before.cfg.Source, cfg.Source); err != nil {
-		return err
-	}
-	r, err := w.furnish(ctx, cfg, w.files, before)
+	r, err := w.furnish(ctx, in.cfg, in.files, before)
 	if err != nil {
 		return unfurnishedError{err}
 	}
-	warnOfRestart(w.log, before.cfg, cfg)
+	warnOfRestart(w.log, before.cfg, in.cfg)
 	w.enter(ctx, r)
-	w.log.Info("the configuration was read again and is in force", "files", cfg.Source.Files)
+	w.log.Info("the configuration was read again and is in force", "files", in.cfg.Source.Files)
 	return nil
 }
 

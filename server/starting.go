@@ -72,13 +72,13 @@ func (h *house) settle(ctx context.Context, in reading, listen func()) error {
 	}
 }
 
-// again reads a configuration that has changed: what it says of the database may have been wrong.
+// again reads a configuration that has changed. Its files are set beside an error as well: they are those to look at from now on.
 func (in reading) again() (reading, error) {
-	before := in.cfg.Source
+	before := in.cfg
 	in.files = &fileSet{}
 	var err error
 	if in.cfg, err = in.load(in.files); err == nil {
-		err = sameFiles(before, in.cfg.Source)
+		err = sameFiles(before.Source, in.cfg.Source)
 	}
 	return in, err
 }

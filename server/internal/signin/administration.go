@@ -159,6 +159,8 @@ func (f *Flow) revoke(ctx context.Context, s Session) {
 // byProvider says that a session was ended by whoever issued it, who need not be told.
 const byProvider = "the provider"
 
+var errToldBefore = fault.New(fault.Input, "logout_token_replayed", "The logout token came before", nil)
+
 // BackchannelLogout ends the sessions that a provider's logout token is about (OpenID Connect Back-Channel Logout 1.0 section 2.8). The
 // error is a *fault.Error: Input for a token that is refused or came before, NotFound for a provider that has no such thing.
 func (f *Flow) BackchannelLogout(ctx context.Context, provider, env, token string) error {
@@ -179,10 +181,7 @@ func (f *Flow) backchannelLogout(ctx context.Context, e *Entry, p providers.Back
 	if err != nil {
 		return err
 	}
-	if err := f.consumeOnce(ctx, &t.Once); err != nil {
-		if errors.Is(err, errUsedBefore) {
-			return fault.New(fault.Input, "logout_token_replayed", "The logout token came before", nil)
-		}
+	if err := f.consume(ctx, t.Once.ID, t.Once.Until, errToldBefore); err != nil {
 		return err
 	}
 	q := SessionQuery{SubjectKey: upstreamHash("sub", e, t.Subject)}

@@ -104,14 +104,19 @@ func (f *Flow) accept(ctx context.Context, e *Entry, in FinishInput, state strin
 			return tx, err
 		}
 	}
-	err = f.cfg.Transactions.Consume(ctx, hex.EncodeToString(stateHash(e.ID, state)), tx.Expires.Add(clockSkew))
+	return tx, f.consume(ctx, hex.EncodeToString(stateHash(e.ID, state)), tx.Expires, errReplayed)
+}
+
+// consume refuses with replayed what came before, to whichever replica; nobody accepts it after until.
+func (f *Flow) consume(ctx context.Context, id string, until time.Time, replayed error) error {
+	err := f.cfg.Transactions.Consume(ctx, id, until.Add(clockSkew))
 	switch {
 	case errors.Is(err, ErrConsumed):
-		return tx, errReplayed
+		return replayed
 	case err != nil:
-		return tx, storeFault(err)
+		return storeFault(err)
 	}
-	return tx, nil
+	return nil
 }
 
 // checkRepeated refuses a callback whose OAuth parameters could be read in two ways (RFC 6749 section 3.1).
@@ -140,8 +145,10 @@ func (f *Flow) finish(ctx context.Context, a *attempt, in FinishInput, tx transa
 	if err != nil {
 		return err
 	}
-	if err := f.consumeOnce(ctx, r.Once); err != nil {
-		return err
+	if r.Once != nil {
+		if err := f.consume(ctx, r.Once.ID, r.Once.Until, errUsedBefore); err != nil {
+			return err
+		}
 	}
 	id, err := f.identify(ctx, e, r, &a.trace)
 	if err != nil {

@@ -1,8 +1,6 @@
 package signin
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -62,18 +60,3 @@ func (f *Flow) unsolicited(in FinishInput, state string) (tx transaction, ok boo
 }
 
 var errUsedBefore = fault.New(fault.NotAllowed, "saml_replayed", "This proof of a sign-in was used before", nil)
-
-// consumeOnce refuses what was presented before, to whichever replica.
-func (f *Flow) consumeOnce(ctx context.Context, once *providers.Once) error {
-	if once == nil {
-		return nil
-	}
-	err := f.cfg.Transactions.Consume(ctx, once.ID, once.Until.Add(clockSkew))
-	switch {
-	case errors.Is(err, ErrConsumed):
-		return errUsedBefore
-	case err != nil:
-		return storeFault(err)
-	}
-	return nil
-}
